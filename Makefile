@@ -1,0 +1,75 @@
+# Every target sets itself up first; `make help` lists them.
+# Variables: HOST, PORT (serve), MLFLOW_TRACKING_URI (any), ARGS (train), PYTHON (which python3 makes .venv).
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 3000
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export BENTOML_DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train serve test test-slow check format openapi lock bento bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything pinned
+
+# uv where it can be had, for its speed; plain pip does the same from the same hashes.
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "this project runs on Python 3.11; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; then \
+		$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.txt; \
+	else \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
+	fi
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## train, register, promote and serve 60 real series, and print a forecast
+	$(BIN)/python examples/demo/run.py
+
+train: $(READY) ## prophetctl train; ARGS="--config job.yaml"
+	$(BIN)/prophetctl train $(ARGS)
+
+serve: $(READY) ## serve the champions on $(HOST):$(PORT)
+	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
+
+test: $(READY) ## all tests but the long proofs
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## the long proofs: 20 kills of a training job, the load test at full length
+	$(BIN)/pytest -m slow --timeout 1800 $(ARGS)
+
+check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PYTHONPATH=src $(BIN)/python -m serving.openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is stale: make openapi"; exit 1; }
+
+format: $(READY) ## let ruff format and sort
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: $(READY) ## write docs/openapi.json anew
+	PYTHONPATH=src $(BIN)/python -m serving.openapi > docs/openapi.json
+
+lock: $(READY) ## write requirements/*.txt anew from pyproject.toml
+	PATH=$(BIN):$$PATH sh scripts/lock.sh
+
+bento: $(READY) ## build the Bento
+	$(BIN)/bentoml build
+
+bench: $(READY) ## all benchmarks
+	$(BIN)/python -m benchmarks.serving
+
+bench-%: $(READY) ## one benchmark, such as bench-serving
+	$(BIN)/python -m benchmarks.$*
+
+clean: ## remove what was made, but not mlruns/
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

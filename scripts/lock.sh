@@ -1,0 +1,10 @@
+#!/bin/sh
+# Lock files with hashes and without URLs, for every kind of installation; needs uv on PATH.
+set -eu
+compile() {
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@"
+}
+compile --all-extras pyproject.toml --output-file requirements/dev.txt
+compile --extra serve --constraints requirements/dev.txt pyproject.toml --output-file requirements/serve.txt
+compile --extra train --constraints requirements/dev.txt pyproject.toml --output-file requirements/train.txt
+echo "uv" | compile --output-file requirements/uv.txt -
