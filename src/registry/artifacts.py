@@ -1,0 +1,80 @@
+"""Read a version's files without running anything that they carry.
+
+`mlflow.prophet.load_model` puts an artifact's code/ folder on sys.path, and `mlflow.pyfunc.load_model` imports
+any module that MLmodel names: both would run a stranger's code inside the service. Here MLmodel is read as YAML, an
+artifact that brings code is refused, and the model itself is read as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from forecasting import prophet_model
+from forecasting.errors import ModelError
+from registry.errors import BadArtifact
+
+if TYPE_CHECKING:
+    from prophet import Prophet
+
+MAX_MODEL_BYTES = 64 * 2**20
+
+
+def load_prophet(location: str, uri: str) -> Prophet:
+    """Load the Prophet whose artifact lies at location, in the store at uri.
+
+    Raises BadArtifact naming what is wrong: unreadable or missing files, another flavor than prophet,
+    code in the artifact, a model that does not parse or holds numbers that are not finite.
+    """
+    with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
+        files = _Files(location, uri, Path(scratch))
+        data = _checked_data_name(files.read("MLmodel"))
+        text = files.read(data)
+    try:
+        document = json.loads(text)
+        return prophet_model.from_json(document if isinstance(document, str) else text)
+    except (ValueError, ModelError) as error:
+        raise BadArtifact(f"{data} at {location}: {error}") from error
+
+
+class _Files:
+    """The files of one artifact, fetched one at a time."""
+
+    def __init__(self, location: str, uri: str, scratch: Path) -> None:
+        self._location = location
+        self._scratch = scratch
+        self._repository = get_artifact_repository(location, tracking_uri=uri, registry_uri=uri)
+
+    def read(self, name: str) -> str:
+        try:
+            path = Path(self._repository.download_artifacts(name, str(self._scratch)))  # type: ignore[no-untyped-call]
+            if path.stat().st_size > MAX_MODEL_BYTES:
+                raise BadArtifact(f"{name} at {self._location} is larger than {MAX_MODEL_BYTES} bytes")
+            return path.read_text(encoding="utf-8")
+        except BadArtifact:
+            raise
+        except Exception as error:  # each kind of artifact store has exceptions of its own
+            raise BadArtifact(f"{name} at {self._location} cannot be read: {error}") from error
+
+
+def _checked_data_name(text: str) -> str:
+    """Say which file holds the model, after refusing an MLmodel that is not a plain prophet one."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadArtifact(f"MLmodel is not YAML: {error}") from error
+    flavors: Any = document.get("flavors") if isinstance(document, dict) else None
+    if not isinstance(flavors, dict) or not isinstance(flavors.get("prophet"), dict):
+        raise BadArtifact("MLmodel has no prophet flavor; log the model with mlflow.prophet.log_model")
+    for flavor, settings in flavors.items():
+        if isinstance(settings, dict) and settings.get("code"):
+            raise BadArtifact(f"flavor {flavor} brings code ({settings['code']}), which is never run here")
+    name = flavors["prophet"].get("data", "model.pr")
+    if not isinstance(name, str) or PurePosixPath(name).name != name:
+        raise BadArtifact(f"MLmodel names {name!r} as its data, which is not a plain file name")
+    return name

@@ -1,0 +1,50 @@
+"""What can go wrong between us and the registry.
+
+RegistryError
+├── BadSegment           no registered model can have this segment's name
+├── BadPageToken         a page token is not one that `champions` gave
+├── UnknownSegment       no registered model has this segment's name
+├── NoChampion           the registered model is there, its alias `champion` is not
+├── UnknownVersion       the registered model has no such version
+├── NothingToRollBackTo  the champion is the only version there ever was
+├── BadArtifact          a version's files are refused or cannot be read
+└── RegistryUnavailable  the tracking server or its database does not answer
+"""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """Base of every error that the registry raises on purpose."""
+
+
+class BadSegment(RegistryError):
+    """A segment's key is empty, too long, or holds characters that no database takes."""
+
+
+class BadPageToken(RegistryError):
+    """A page token is not one that `champions` gave."""
+
+
+class UnknownSegment(RegistryError):
+    """No registered model has this segment's name."""
+
+
+class NoChampion(RegistryError):
+    """The segment is registered, but nothing is promoted."""
+
+
+class UnknownVersion(RegistryError):
+    """The segment has no version of that number."""
+
+
+class NothingToRollBackTo(RegistryError):
+    """There is no version before the champion."""
+
+
+class BadArtifact(RegistryError):
+    """A version's files are refused or cannot be read."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The tracking server or its database does not answer."""

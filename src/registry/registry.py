@@ -1,0 +1,245 @@
+"""Read champions, move aliases, load models: everything about a registry that is not a training job's log."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking import MlflowClient
+
+from registry import artifacts, store
+from registry.errors import (
+    BadArtifact,
+    BadPageToken,
+    NoChampion,
+    NothingToRollBackTo,
+    RegistryError,
+    RegistryUnavailable,
+    UnknownSegment,
+    UnknownVersion,
+)
+from registry.names import PREFIX, model_name, segment_of
+from registry.versions import EVENT_TAG, ModelVersion, Promotion, champion_line, promotions_of
+
+if TYPE_CHECKING:
+    from prophet import Prophet
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+KEPT_EVENTS = 50
+_ALIAS_ATTEMPTS = 5
+_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+
+
+class Registry:
+    """One MLflow registry, seen as segments with versions of which one is the champion.
+
+    tracking_uri: an MLflow server or database; by default $MLFLOW_TRACKING_URI, else the embedded store under mlruns/.
+    Every method raises RegistryUnavailable when the store does not answer.
+    """
+
+    def __init__(self, tracking_uri: str | None = None) -> None:
+        self.uri = store.tracking_uri(tracking_uri)
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's own client, opened when first needed: a registry that is down must not stop a service's start."""
+        return store.connect(self.uri)
+
+    def ping(self) -> None:
+        """Ask the store the least that proves it answers."""
+        with self._asking():
+            self.client.search_registered_models(max_results=1)
+
+    def champion(self, segment: str) -> ModelVersion:
+        """The version that is served. Raises UnknownSegment or NoChampion."""
+        try:
+            with self._asking():
+                return ModelVersion.of(self.client.get_model_version_by_alias(model_name(segment), CHAMPION))
+        except _NotThere:
+            self._registered(segment)
+            raise NoChampion(f"segment {segment!r} is registered, but no version is its champion") from None
+
+    def champions(self, limit: int, page_token: str | None = None) -> tuple[list[ModelVersion], str | None]:
+        """A page of served versions in the order of their names, and the token of the next page.
+
+        A page may hold fewer than limit versions: segments without a champion are left out.
+        Raises BadPageToken.
+        """
+        try:
+            return self._champions_page(limit, page_token)
+        except _NotThere:
+            raise BadPageToken("page_token is not one that the page before gave") from None
+
+    def _champions_page(self, limit: int, page_token: str | None) -> tuple[list[ModelVersion], str | None]:
+        with self._asking():
+            page = self.client.search_registered_models(
+                f"name LIKE '{PREFIX}%'", max_results=limit, order_by=["name ASC"], page_token=page_token
+            )
+            served = [self._served_version(model) for model in page if CHAMPION in model.aliases]
+        return served, page.token or None
+
+    def version(self, segment: str, number: int) -> ModelVersion:
+        """One version. Raises UnknownSegment or UnknownVersion."""
+        try:
+            with self._asking():
+                return ModelVersion.of(self.client.get_model_version(model_name(segment), str(number)))
+        except _NotThere:
+            self._registered(segment)
+            raise UnknownVersion(f"segment {segment!r} has no version {number}") from None
+
+    def versions(self, segment: str) -> list[ModelVersion]:
+        """All versions, newest first. Raises UnknownSegment."""
+        name = self._registered(segment).name
+        quoted = name.replace("'", "''")
+        found: list[ModelVersion] = []
+        token: str | None = None
+        while True:
+            with self._asking():
+                page = self.client.search_model_versions(f"name = '{quoted}'", page_token=token)
+            found.extend(ModelVersion.of(version) for version in page)
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: version.version, reverse=True)
+
+    def aliases(self, segment: str) -> dict[str, int]:
+        """Which version each alias names. Raises UnknownSegment."""
+        return {alias: int(number) for alias, number in self._registered(segment).aliases.items()}
+
+    def history(self, segment: str) -> list[Promotion]:
+        """The recorded moves of the champion, newest first, the present one on top. Raises UnknownSegment."""
+        model = self._registered(segment)
+        moves = promotions_of(model.tags)
+        champion = _champion_number(model)
+        if champion is not None and (not moves or moves[-1].version != champion):
+            previous = moves[-1].version if moves else None
+            moves.append(Promotion("set by hand", champion, previous))
+        return moves[::-1]
+
+    def promote(self, segment: str, number: int, reason: str = "") -> Promotion:
+        """Make a version the champion, and record which one it replaces.
+
+        Raises UnknownSegment or UnknownVersion. Whether its model loads is the caller's to check: see `load`.
+        """
+        version = self.version(segment, number)
+        previous = _champion_number(self._registered(segment))
+        return self._move(segment, "promote", version.version, previous, reason)
+
+    def rollback(self, segment: str, reason: str = "") -> Promotion:
+        """Put the champion before the present one back, in one step.
+
+        Where the present champion was set by hand and nothing was recorded, that is the version
+        numbered before it. Raises UnknownSegment, NoChampion or NothingToRollBackTo.
+        """
+        model = self._registered(segment)
+        champion = _champion_number(model)
+        if champion is None:
+            raise NoChampion(f"segment {segment!r} has no champion to roll back")
+        numbers = {version.version for version in self.versions(segment)}
+        line = [number for number in champion_line(promotions_of(model.tags), champion) if number in numbers]
+        earlier = [number for number in line[:-1] if number != champion]
+        if not earlier:
+            earlier = sorted(number for number in numbers if number < champion)
+        if not earlier:
+            raise NothingToRollBackTo(f"segment {segment!r}: no version stands before champion {champion}")
+        return self._move(segment, "rollback", earlier[-1], champion, reason)
+
+    def set_challenger(self, segment: str, number: int) -> None:
+        """Let the alias `challenger` name a version."""
+        self._set_alias(model_name(segment), CHALLENGER, number)
+
+    def tag_version(self, segment: str, number: int, tags: Mapping[str, str]) -> None:
+        """Set tags on one version."""
+        with self._asking():
+            for key, value in tags.items():
+                self.client.set_model_version_tag(model_name(segment), str(number), key, value)
+
+    def load(self, version: ModelVersion) -> Prophet:
+        """Load a version's Prophet, running nothing that its artifact carries. Raises BadArtifact."""
+        with self._asking():
+            location = self.client.get_model_version_download_uri(version.name, str(version.version))
+        try:
+            return artifacts.load_prophet(location, self.uri)
+        except BadArtifact as error:
+            raise BadArtifact(f"segment {version.segment!r} version {version.version}: {error}") from error
+
+    def _registered(self, segment: str) -> RegisteredModel:
+        try:
+            with self._asking():
+                return self.client.get_registered_model(model_name(segment))
+        except _NotThere:
+            raise UnknownSegment(f"no segment {segment!r} is registered") from None
+
+    def _served_version(self, model: RegisteredModel) -> ModelVersion:
+        number = model.aliases[CHAMPION]
+        for latest in model.latest_versions or ():
+            if latest.version == number:
+                return ModelVersion.of(latest)
+        return self.version(segment_of(model.name), int(number))
+
+    def _move(
+        self,
+        segment: str,
+        action: Literal["promote", "rollback"],
+        number: int,
+        previous: int | None,
+        reason: str,
+    ) -> Promotion:
+        """Record the move first and set the alias last: what was cut off in between serves as before."""
+        move = Promotion(action, number, previous, datetime.now(UTC), reason[:500])
+        name = model_name(segment)
+        with self._asking():
+            self.client.set_registered_model_tag(name, *move.as_tag())
+        self._set_alias(name, CHAMPION, number)
+        self._forget_old_events(name)
+        return move
+
+    def _set_alias(self, name: str, alias: str, number: int) -> None:
+        for attempt in range(_ALIAS_ATTEMPTS):
+            try:
+                with self._asking():
+                    self.client.set_registered_model_alias(name, alias, str(number))
+                return
+            except RegistryUnavailable:
+                # Two writers that set a new alias at once collide on its row; the second try finds the row there.
+                if attempt == _ALIAS_ATTEMPTS - 1:
+                    raise
+
+    def _forget_old_events(self, name: str) -> None:
+        with self._asking():
+            tags = self.client.get_registered_model(name).tags
+            for key in sorted(key for key in tags if key.startswith(EVENT_TAG))[:-KEPT_EVENTS]:
+                self.client.delete_registered_model_tag(name, key)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn MLflow's errors into ours."""
+        try:
+            yield
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                raise _NotThere(str(error)) from error
+            raise self._unavailable(error) from error
+        except RegistryError:
+            raise
+        except Exception as error:  # SQLAlchemy's, the driver's or requests' own
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> RegistryUnavailable:
+        where = store.without_password(self.uri)
+        return RegistryUnavailable(f"the registry at {where} does not answer: {type(error).__name__}: {error}")
+
+
+class _NotThere(Exception):
+    """MLflow has no such model, version or alias; which of them, the caller knows."""
+
+
+def _champion_number(model: RegisteredModel) -> int | None:
+    number = model.aliases.get(CHAMPION)
+    return None if number is None else int(number)

@@ -1,0 +1,100 @@
+"""Where the registry is: an MLflow server or database that is named, or the embedded store under mlruns/."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from registry.errors import RegistryUnavailable
+
+EMBEDDED = Path("mlruns")
+DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def tracking_uri(given: str | None = None) -> str:
+    """Say which store is meant: the given one, else $MLFLOW_TRACKING_URI, else mlruns/mlflow.db."""
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
+    EMBEDDED.mkdir(exist_ok=True)
+    return f"sqlite:///{EMBEDDED.absolute()}/mlflow.db"
+
+
+def fail_fast() -> None:
+    """Let this process give up on a tracking server after seconds, where MLflow would go on for minutes.
+
+    Only for what the environment does not set already. For those who have a fallback, such as a service.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+
+
+def connect(uri: str) -> MlflowClient:
+    """Open a client on the store.
+
+    Raises RegistryUnavailable when the store cannot be opened (for a database: at once).
+    """
+    try:
+        with _one_at_a_time(uri):
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except Exception as error:  # MLflow hands through whatever SQLAlchemy or the driver raises
+        raise RegistryUnavailable(f"the registry at {without_password(uri)} does not open: {error}") from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Let only one process of this user open a database: MLflow makes its tables then, and two at once spoil them."""
+    if not uri.startswith(DATABASE_SCHEMES):
+        yield
+        return
+    name = f"prophet-serving-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # closing the file lets go of it
+        yield
+
+
+def ensure_experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """Find or create the experiment, and say its id.
+
+    Beside a database that we reach ourselves the artifacts go to mlruns/artifacts/ (or
+    $MLFLOW_DEFAULT_ARTIFACT_ROOT); a tracking server decides for itself.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if uri.startswith(DATABASE_SCHEMES):
+        root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
+        location = f"{root.rstrip('/')}/{name}" if root else (_beside(uri) / "artifacts" / name).as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another job was faster
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def without_password(uri: str) -> str:
+    """Write a URI without the password in it, for messages."""
+    scheme, separator, rest = uri.partition("://")
+    if "@" not in rest:
+        return uri
+    credentials, _, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.split(':')[0]}@{host}"
+
+
+def _beside(uri: str) -> Path:
+    """The folder that artifacts share with the database: an SQLite file's own, else mlruns/."""
+    if uri.startswith("sqlite:///"):
+        return Path(uri.removeprefix("sqlite:///")).absolute().parent
+    return EMBEDDED.absolute()
