@@ -1,0 +1,90 @@
+"""The two BentoML services: ForecastService speaks HTTP, ProphetRunner fits and predicts.
+
+`bentoml serve service:ForecastService` runs both; `make serve` does so on 127.0.0.1:3000.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# In a Bento and in an image the project is not installed: its rooms lie in src/ beside this file.
+sys.path.insert(0, str(Path(__file__).parent / "src"))
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+from pydantic import TypeAdapter
+
+from serving.app import ForecastApp
+from serving.backend import RunnerBackend
+from serving.catalog import open_registry
+from serving.forecaster import Forecaster
+from serving.metrics import Metrics
+from serving.outcomes import Outcome, Refused
+from serving.schemas import ForecastRequest
+from serving.settings import Settings
+
+settings = Settings()
+http = ForecastApp(settings)
+
+# The margin lets our own timeout answer first, with a problem document.
+_HOP_TIMEOUT = settings.timeout_seconds + 5
+
+# BentoML closes the connections of a hop every 100 requests and kills what is in flight on them
+# (bentoml/BentoML#5540): never let that count run out.
+_KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
+
+# What a hop brings back is plain dicts, whatever types went in.
+_OUTCOMES = TypeAdapter(list[Outcome])
+
+
+@bentoml.service(
+    name="ProphetRunner",
+    workers=settings.runner_workers,
+    traffic={"timeout": _HOP_TIMEOUT},
+    runner_connection=_KEEP_CONNECTIONS,
+)
+class ProphetRunner:
+    """Forecasts by the real Prophet, in processes of their own, batched by BentoML."""
+
+    def __init__(self) -> None:
+        self._forecaster = Forecaster(open_registry(), settings)
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True,
+        max_batch_size=settings.runner_max_batch,
+        max_latency_ms=int(settings.timeout_seconds * 1000),
+    )
+    def answer(self, requests: list[ForecastRequest]) -> list[Outcome]:
+        """One outcome a request: in a batch of strangers, errors are values."""
+        return self._forecaster.answer(requests)
+
+
+@bentoml.service(
+    name="ForecastService",
+    traffic={"timeout": _HOP_TIMEOUT},
+    # Their endpoint label is the raw path; ours, in serving.metrics, is the route.
+    metrics={"enabled": False},
+)
+@bentoml.asgi_app(http, path="/")
+class ForecastService:
+    """The public HTTP service."""
+
+    runner = bentoml.depends(ProphetRunner)
+
+    def __init__(self) -> None:
+        self._backend = RunnerBackend(self._ask, open_registry())
+        http.connect(self._backend, Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ))
+
+    async def __is_ready__(self) -> bool:
+        return await self._backend.is_ready()
+
+    async def _ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+        try:
+            answers = await self.runner.to_async.answer(list(requests))
+        except BentoMLException as error:
+            raise Refused("overloaded", "no runner is free for this request") from error
+        return _OUTCOMES.validate_python(answers)

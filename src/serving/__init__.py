@@ -1,0 +1,1 @@
+"""The online side: settings, schemas, catalog, forecasts and the HTTP app. Knows neither MLflow nor BentoML."""

@@ -1,0 +1,122 @@
+"""The HTTP contract as an OpenAPI 3.1 document, made from the schemas themselves.
+
+`python -m serving.openapi` prints it; docs/openapi.json is that output, and the checks compare the two.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving import schemas
+
+_TYPES: tuple[type[BaseModel], ...] = (
+    schemas.ForecastRequest,
+    schemas.BatchRequest,
+    schemas.Forecast,
+    schemas.BatchResponse,
+    schemas.ServedModel,
+    schemas.ServedModels,
+    schemas.Health,
+    schemas.Problem,
+)
+_REFUSALS = {
+    "400": "The body is malformed or invalid; errors gives each fault's place.",
+    "404": "No such segment, champion or version.",
+    "413": "The body is too large.",
+    "500": "The service failed.",
+    "503": "The model, the registry or a free runner is missing for now; see Retry-After.",
+    "504": "The forecast took too long.",
+}
+
+
+@lru_cache(maxsize=1)
+def openapi_document() -> dict[str, Any]:
+    """The whole document, as JSON-ready values."""
+    _, definitions = models_json_schema(
+        [(kind, "validation") for kind in _TYPES], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "prophet-forecast",
+            "version": "1",
+            "description": "Forecasts of registered segments and of inline history.",
+        },
+        "paths": {
+            "/forecast": {"post": _posted("forecast", "Forecast one segment", "ForecastRequest", "Forecast")},
+            "/forecast/batch": {
+                "post": _posted("forecastBatch", "Forecast several segments", "BatchRequest", "BatchResponse")
+            },
+            "/models": {"get": _got("models", "What is served", "ServedModels", ("400", "500", "503"), _PAGING)},
+            "/models/{model_id}": {
+                "get": _got("model", "One segment's champion", "ServedModel", ("404", "500", "503"), _MODEL_ID)
+            },
+            "/health": {"get": _got("health", "How the service is", "Health", ("500", "503"))},
+        },
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+_PAGING = [
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        "description": "Most models on the page; it may hold fewer.",
+    },
+    {"name": "page_token", "in": "query", "schema": {"type": "string"}, "description": "From the page before."},
+]
+_MODEL_ID = [
+    {
+        "name": "model_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "The segment's key, percent-encoded.",
+    }
+]
+
+
+def _posted(operation: str, summary: str, body: str, answer: str) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "requestBody": {"required": True, "content": _content(body)},
+        "responses": _responses(answer, tuple(_REFUSALS)),
+    }
+
+
+def _got(
+    operation: str,
+    summary: str,
+    answer: str,
+    refusals: tuple[str, ...],
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        **({"parameters": parameters} if parameters else {}),
+        "responses": _responses(answer, refusals),
+    }
+
+
+def _responses(answer: str, refusals: tuple[str, ...]) -> dict[str, Any]:
+    problem = _content("Problem", "application/problem+json")
+    return {
+        "200": {"description": "The answer.", "content": _content(answer)},
+        **{status: {"description": _REFUSALS[status], "content": problem} for status in refusals},
+    }
+
+
+def _content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+if __name__ == "__main__":
+    print(json.dumps(openapi_document(), indent=2, ensure_ascii=False))  # noqa: T201 (its output is the file)
