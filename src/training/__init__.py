@@ -1,0 +1,1 @@
+"""Training offline: history in; checked, fitted, backtested, gated and registered models out."""
