@@ -1,0 +1,1 @@
+"""Benchmarks that hold the product to figures: `python -m benchmarks.NAME`, from the repository's root."""
