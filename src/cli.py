@@ -1,0 +1,307 @@
+"""prophetctl: train, look at, promote, roll back and serve forecast models.
+
+Thin on purpose: each command reads its options, calls one function of a room, and prints what came back.
+The rooms are imported inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from registry.registry import Registry
+    from training.config import JobConfig
+    from training.report import JobReport
+
+app = typer.Typer(
+    help="Train one Prophet model per segment, promote it, roll it back, and serve it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+FAULTY_CALL = 2
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with the job's configuration.")]
+Csv = Annotated[Path | None, typer.Option("--path", help="History as a CSV or Parquet file.")]
+Url = Annotated[str | None, typer.Option(help="History's database as an SQLAlchemy URL; goes with --query.")]
+Query = Annotated[str | None, typer.Option(help="Query that yields the history's rows.")]
+SegmentColumn = Annotated[str | None, typer.Option(help="Name of the column with the segment's key.")]
+DsColumn = Annotated[str | None, typer.Option(help="Name of the column with the date or time.")]
+YColumn = Annotated[str | None, typer.Option(help="Name of the column with the value.")]
+Duplicates = Annotated[str | None, typer.Option(help="What to do with rows that share a date: error, sum, mean, last.")]
+Freq = Annotated[str | None, typer.Option(help="Frequency as a pandas offset alias; inferred by default.")]
+Country = Annotated[str | None, typer.Option("--holidays", help="Country code whose holidays are modelled, e.g. DE.")]
+Growth = Annotated[str | None, typer.Option(help="linear, logistic or flat.")]
+Cutoffs = Annotated[int | None, typer.Option(help="How many cutoffs the backtest rolls over; 0 for none.")]
+Horizon = Annotated[int | None, typer.Option(help="Rows that each backtest forecasts; one season by default.")]
+Only = Annotated[list[str] | None, typer.Option("--segment", "-s", help="Only segments that match; may be repeated.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; one a CPU by default.")]
+ReportPath = Annotated[Path | None, typer.Option("--report", help="Write the whole report here as JSON.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow server or database; by default the embedded store under mlruns/.",
+    ),
+]
+Segment = Annotated[str, typer.Argument(help="The segment's key.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the segment's history.")]
+
+
+@app.command()
+def train(
+    config: Config = None,
+    path: Csv = None,
+    url: Url = None,
+    query: Query = None,
+    segment_column: SegmentColumn = None,
+    ds_column: DsColumn = None,
+    y_column: YColumn = None,
+    duplicates: Duplicates = None,
+    freq: Freq = None,
+    holidays: Country = None,
+    growth: Growth = None,
+    cutoffs: Cutoffs = None,
+    horizon: Horizon = None,
+    segment: Only = None,
+    workers: Workers = None,
+    promote: Annotated[
+        bool | None, typer.Option("--promote/--no-promote", help="Let the gate move the champion, or only register.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and backtest, but register nothing.")] = False,
+    report: ReportPath = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Train, backtest, register and promote one model per segment; exits with 1 when a segment failed."""
+    from training.job import run_job
+    from training.progress import progress_on_terminal
+
+    with _faults_told():
+        job = _job_config(locals(), {"promote": promote, "dry_run": dry_run or None})
+        registry = _registry(tracking_uri)
+        with progress_on_terminal() as progress:
+            done = run_job(job, registry, progress)
+    _finish(done, report)
+
+
+@app.command()
+def backtest(
+    config: Config = None,
+    path: Csv = None,
+    url: Url = None,
+    query: Query = None,
+    segment_column: SegmentColumn = None,
+    ds_column: DsColumn = None,
+    y_column: YColumn = None,
+    duplicates: Duplicates = None,
+    freq: Freq = None,
+    holidays: Country = None,
+    growth: Growth = None,
+    cutoffs: Cutoffs = None,
+    horizon: Horizon = None,
+    segment: Only = None,
+    workers: Workers = None,
+    report: ReportPath = None,
+) -> None:
+    """Measure how well the configuration would have forecast the history; registers nothing."""
+    from training.job import backtest_only
+    from training.progress import progress_on_terminal
+
+    with _faults_told():
+        job = _job_config(locals(), {})
+        with progress_on_terminal() as progress:
+            done = backtest_only(job, progress)
+    _finish(done, report)
+
+
+@app.command("list")
+def list_champions(
+    limit: Annotated[int, typer.Option(min=1, help="Most segments to show.")] = 50,
+    tracking_uri: Uri = None,
+) -> None:
+    """List the champions: what is served, in the order of the segments' names."""
+    table = _table("segment", "version", "trained through", "freq", "MASE", "logged")
+    token: str | None = None
+    shown = 0
+    with _faults_told():
+        registry = _registry(tracking_uri)
+        while shown < limit:
+            versions, token = registry.champions(min(limit - shown, 1000), token)
+            for version in versions:
+                tags = version.tags
+                mase = version.metrics.get("mase")
+                table.add_row(
+                    version.segment,
+                    str(version.version),
+                    tags.get("forecast.trained_through", "-"),
+                    tags.get("forecast.freq", "-"),
+                    "-" if mase is None else f"{mase:.3f}",
+                    f"{version.created:%Y-%m-%d %H:%M}",
+                )
+            shown += len(versions)
+            if token is None:
+                break
+    out.print(table)
+    if token is not None:
+        out.print(f"and more; see them with --limit {limit * 2}")
+
+
+@app.command()
+def show(segment: Segment, tracking_uri: Uri = None) -> None:
+    """Show a segment's versions, what its aliases name, and how its champion moved."""
+    with _faults_told():
+        registry = _registry(tracking_uri)
+        versions, aliases, moves = registry.versions(segment), registry.aliases(segment), registry.history(segment)
+    named = {number: [alias for alias, of in aliases.items() if of == number] for number in aliases.values()}
+    table = _table("version", "alias", "logged", "MASE", "coverage", "gate", "run")
+    for version in versions:
+        figures = [version.metrics.get(name) for name in ("mase", "coverage")]
+        table.add_row(
+            str(version.version),
+            ", ".join(named.get(version.version, [])),
+            f"{version.created:%Y-%m-%d %H:%M}",
+            *("-" if figure is None else f"{figure:.3f}" for figure in figures),
+            version.tags.get("gate.decision", "-"),
+            (version.run_id or "-")[:8],
+        )
+    out.print(table)
+    for move in moves:
+        when = f"{move.at:%Y-%m-%d %H:%M:%S}" if move.at else "at a time unknown"
+        before = "" if move.previous is None else f", before it {move.previous}"
+        reason = f" ({move.reason})" if move.reason else ""
+        out.print(f"{when}  {move.action}: version {move.version}{before}{reason}", markup=False, highlight=False)
+
+
+@app.command()
+def promote(
+    segment: Segment,
+    version: Annotated[int, typer.Argument(min=1, help="Number of the version to serve.")],
+    reason: Reason = "",
+    tracking_uri: Uri = None,
+) -> None:
+    """Make a version the champion, after loading it once; it is live within five seconds."""
+    with _faults_told():
+        registry = _registry(tracking_uri)
+        registry.load(registry.version(segment, version))
+        move = registry.promote(segment, version, reason)
+    before = "the first champion" if move.previous is None else f"before it was {move.previous}"
+    out.print(f"{segment}: version {move.version} is the champion; {before}", markup=False, highlight=False)
+
+
+@app.command()
+def rollback(segment: Segment, reason: Reason = "", tracking_uri: Uri = None) -> None:
+    """Put the champion before the present one back; it is live within five seconds."""
+    with _faults_told():
+        move = _registry(tracking_uri).rollback(segment, reason)
+    out.print(
+        f"{segment}: version {move.version} is the champion again; {move.previous} was rolled back",
+        markup=False,
+        highlight=False,
+    )
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="Port to listen on.")] = 3000,
+    tracking_uri: Uri = None,
+) -> None:
+    """Serve the champions over HTTP with BentoML; ends with Ctrl-C."""
+    with _faults_told():
+        registry = _registry(tracking_uri)
+        # Opened once before the workers do it all together: an embedded store is created here.
+        registry.ping()
+    project = Path(__file__).resolve().parent.parent
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": registry.uri, "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService"]
+    command += ["--working-dir", str(project), "--host", host, "--port", str(port)]
+    os.execve(sys.executable, command, environment)  # signals reach BentoML itself
+
+
+@app.command()
+def doctor(tracking_uri: Uri = None) -> None:
+    """Say what is missing on this machine, and how to mend it; exits with 1 when something is."""
+    from doctor import examine
+
+    findings = examine(tracking_uri)
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding.ok else "[red]no[/]  "
+        out.print(mark, end="")
+        out.print(f"{finding.what}: {finding.found}", markup=False, highlight=False)
+        if not finding.ok:
+            out.print(f"    mend: {finding.remedy}", markup=False, highlight=False)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _job_config(options: dict[str, Any], more: dict[str, object]) -> JobConfig:
+    """Lay the command line's options over the configuration file."""
+    from training.config import load_config
+
+    overrides = {
+        "source.path": options["path"],
+        "source.url": options["url"],
+        "source.query": options["query"],
+        "source.columns.segment": options["segment_column"],
+        "source.columns.ds": options["ds_column"],
+        "source.columns.y": options["y_column"],
+        "checks.duplicates": options["duplicates"],
+        "checks.freq": options["freq"],
+        "model.country_holidays": options["holidays"],
+        "model.growth": options["growth"],
+        "backtest.cutoffs": options["cutoffs"],
+        "backtest.horizon": options["horizon"],
+        "segments": tuple(options["segment"]) if options["segment"] else None,
+        "workers": options["workers"],
+        **more,
+    }
+    return load_config(options["config"], overrides)
+
+
+def _registry(tracking_uri: str | None) -> Registry:
+    from registry.registry import Registry
+
+    return Registry(tracking_uri)
+
+
+def _finish(done: JobReport, path: Path | None) -> None:
+    if path is not None:
+        path.write_text(done.to_json(), encoding="utf-8")
+    done.print(out)
+    raise typer.Exit(done.exit_code)
+
+
+@contextlib.contextmanager
+def _faults_told() -> Iterator[None]:
+    """Show the errors that are raised on purpose as one message and exit with 2; a bug keeps its traceback."""
+    from registry.errors import RegistryError
+    from training.errors import TrainingError
+
+    try:
+        yield
+    except (RegistryError, TrainingError) as error:
+        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(FAULTY_CALL) from None
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+if __name__ == "__main__":
+    app()
