@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 # In a Bento and in an image the project is not installed: its rooms lie in src/ beside this file.
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
 import bentoml
+from aiohttp import ClientConnectionError
 from bentoml.exceptions import BentoMLException
 from pydantic import TypeAdapter
 
@@ -36,6 +37,8 @@ _HOP_TIMEOUT = settings.timeout_seconds + 5
 # BentoML closes the connections of a hop every 100 requests and kills what is in flight on them
 # (bentoml/BentoML#5540): never let that count run out.
 _KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
+
+_HOP_TRIES = 3
 
 # What a hop brings back is plain dicts, whatever types went in.
 _OUTCOMES = TypeAdapter(list[Outcome])
@@ -83,8 +86,12 @@ class ForecastService:
         return await self._backend.is_ready()
 
     async def _ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        try:
-            answers = await self.runner.to_async.answer(list(requests))
-        except BentoMLException as error:
-            raise Refused("overloaded", "no runner is free for this request") from error
-        return _OUTCOMES.validate_python(answers)
+        # A runner closes connections that were idle for five seconds, at times just when one is picked
+        # (bentoml/BentoML#4971). A forecast may be asked twice: it changes nothing.
+        for _ in range(_HOP_TRIES):
+            with contextlib.suppress(ClientConnectionError):
+                try:
+                    return _OUTCOMES.validate_python(await self.runner.to_async.answer(list(requests)))
+                except BentoMLException as error:
+                    raise Refused("overloaded", "no runner is free for this request") from error
+        raise Refused("overloaded", "no runner answers this request")

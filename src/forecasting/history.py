@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -59,17 +59,19 @@ def check_history(
     freq: str | None = None,
     extra_columns: Sequence[str] = (),
     row_numbers: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    column_names: Mapping[str, str] | None = None,
 ) -> History:
     """Check a table with the columns ds, y and extra_columns, in any order and of any readable type.
 
     A row without a y is a missing observation, as in Prophet, and is left out with a note. duplicates says what
     happens to the y of rows that share a date; the extra columns take the last value, or their mean for "mean".
     sort=False makes unsorted dates a fault. freq is inferred when not given. row_numbers are the numbers by
-    which faults name the rows, for a table cut out of a larger one; by default the positions.
+    which faults name the rows, for a table cut out of a larger one, by default the positions; column_names are the
+    names by which they call columns that were renamed.
     Raises HistoryError with every fault found, ValueError when freq is not a frequency.
     """
     names = ["y", *extra_columns]
-    findings = _Findings(frame, row_numbers)
+    findings = _Findings(frame, row_numbers, column_names or {})
     findings.missing_columns(["ds", *names])
     dates = read_dates(frame["ds"])
     numbers = {name: read_numbers(frame[name]) for name in names}
@@ -137,8 +139,14 @@ def _oddities(table: pd.DataFrame, index: pd.DatetimeIndex, freq: str) -> list[s
 class _Findings:
     """The faults of one table, collected check by check, worded alike."""
 
-    def __init__(self, frame: pd.DataFrame, row_numbers: Sequence[int] | npt.NDArray[np.int64] | None) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        row_numbers: Sequence[int] | npt.NDArray[np.int64] | None,
+        column_names: Mapping[str, str],
+    ) -> None:
         self._frame = frame
+        self._names = column_names
         self._numbers = np.arange(len(frame)) if row_numbers is None else np.asarray(row_numbers)
         self._faults: list[Fault] = []
 
@@ -209,8 +217,9 @@ class _Findings:
         )
         more = f" and {len(positions) - _SHOWN} more" if len(positions) > _SHOWN else ""
         count = "1 value is" if len(positions) == 1 else f"{len(positions)} values are"
-        message = f"In column {column!r}, {count} {problem}: {places}{more}."
-        self._faults.append(Fault(code, message, column, rows, values))
+        name = self._names.get(column, column)
+        message = f"In column {name!r}, {count} {problem}: {places}{more}."
+        self._faults.append(Fault(code, message, name, rows, values))
 
 
 def _text(value: Any) -> str:

@@ -29,6 +29,16 @@ def model_name(segment: str) -> str:
     return name
 
 
+def filter_for(name: str) -> str:
+    """Write MLflow's search filter that finds this name, and where it holds quotes perhaps some more.
+
+    The filter language has no escapes, so quotes and backslashes are written as LIKE's wildcard for one character:
+    compare what is found.
+    """
+    plain = name.translate(str.maketrans("'\"\\", "___"))
+    return f"name = '{name}'" if plain == name else f"name LIKE '{plain}'"
+
+
 def segment_of(name: str) -> str:
     """Give back the segment of a registered model; the inverse of model_name.
 

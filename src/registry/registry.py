@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from registry import artifacts, store
+from registry import artifacts, names, store
 from registry.errors import (
     BadArtifact,
     BadPageToken,
@@ -97,13 +97,12 @@ class Registry:
     def versions(self, segment: str) -> list[ModelVersion]:
         """All versions, newest first. Raises UnknownSegment."""
         name = self._registered(segment).name
-        quoted = name.replace("'", "''")
         found: list[ModelVersion] = []
         token: str | None = None
         while True:
             with self._asking():
-                page = self.client.search_model_versions(f"name = '{quoted}'", page_token=token)
-            found.extend(ModelVersion.of(version) for version in page)
+                page = self.client.search_model_versions(names.filter_for(name), page_token=token)
+            found.extend(ModelVersion.of(version) for version in page if version.name == name)
             token = page.token
             if not token:
                 return sorted(found, key=lambda version: version.version, reverse=True)

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import sqlalchemy
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from registry.errors import RegistryUnavailable
 
 EMBEDDED = Path("mlruns")
+_KNOCK_SECONDS = 5
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -44,10 +46,23 @@ def connect(uri: str) -> MlflowClient:
     Raises RegistryUnavailable when the store cannot be opened (for a database: at once).
     """
     try:
+        _knock(uri)
         with _one_at_a_time(uri):
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:  # MLflow hands through whatever SQLAlchemy or the driver raises
         raise RegistryUnavailable(f"the registry at {without_password(uri)} does not open: {error}") from error
+
+
+def _knock(uri: str) -> None:
+    """Reach a database server once before MLflow does, which would go on trying for a minute and a half."""
+    if uri.startswith("sqlite") or not uri.startswith(DATABASE_SCHEMES):
+        return
+    patience = {"connect_timeout": _KNOCK_SECONDS} if uri.startswith(("postgresql", "mysql")) else {}
+    engine = sqlalchemy.create_engine(uri, connect_args=patience)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 @contextlib.contextmanager
