@@ -20,18 +20,18 @@ setup: $(READY) ## make .venv with everything pinned
 
 # uv where it can be had, for its speed; plain pip does the same from the same hashes.
 $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "this project runs on Python 3.11; set PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; then \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "this project runs on Python 3.11; set PYTHON=/path/to/python3.11")'
+	@echo "setting up $(VENV) from requirements/dev.txt"; $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; then \
 		$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.txt; \
 	else \
 		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
 	fi
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## train, register, promote and serve 60 real series, and print a forecast
-	$(BIN)/python examples/demo/run.py
+	@$(BIN)/python examples/demo/run.py
 
 train: $(READY) ## prophetctl train; ARGS="--config job.yaml"
 	$(BIN)/prophetctl train $(ARGS)
@@ -66,10 +66,10 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 bench: $(READY) ## all benchmarks
-	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 bench-%: $(READY) ## one benchmark, such as bench-serving
-	$(BIN)/python -m benchmarks.$*
+	$(BIN)/python -m benchmarks.$* $(ARGS)
 
 clean: ## remove what was made, but not mlruns/
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -154,6 +154,9 @@ def list_champions(
             shown += len(versions)
             if token is None:
                 break
+    if not table.row_count:
+        out.print("nothing is served yet; `prophetctl train --path history.csv` makes champions")
+        return
     out.print(table)
     if token is not None:
         out.print(f"and more; see them with --limit {limit * 2}")
@@ -182,7 +185,7 @@ def show(segment: Segment, tracking_uri: Uri = None) -> None:
         when = f"{move.at:%Y-%m-%d %H:%M:%S}" if move.at else "at a time unknown"
         before = "" if move.previous is None else f", before it {move.previous}"
         reason = f" ({move.reason})" if move.reason else ""
-        out.print(f"{when}  {move.action}: version {move.version}{before}{reason}", markup=False, highlight=False)
+        _say(f"{when}  {move.action}: version {move.version}{before}{reason}")
 
 
 @app.command()
@@ -198,7 +201,7 @@ def promote(
         registry.load(registry.version(segment, version))
         move = registry.promote(segment, version, reason)
     before = "the first champion" if move.previous is None else f"before it was {move.previous}"
-    out.print(f"{segment}: version {move.version} is the champion; {before}", markup=False, highlight=False)
+    _say(f"{segment}: version {move.version} is the champion; {before}")
 
 
 @app.command()
@@ -206,11 +209,7 @@ def rollback(segment: Segment, reason: Reason = "", tracking_uri: Uri = None) ->
     """Put the champion before the present one back; it is live within five seconds."""
     with _faults_told():
         move = _registry(tracking_uri).rollback(segment, reason)
-    out.print(
-        f"{segment}: version {move.version} is the champion again; {move.previous} was rolled back",
-        markup=False,
-        highlight=False,
-    )
+    _say(f"{segment}: version {move.version} is the champion again; {move.previous} was rolled back")
 
 
 @app.command()
@@ -240,9 +239,9 @@ def doctor(tracking_uri: Uri = None) -> None:
     for finding in findings:
         mark = "[green]ok[/]  " if finding.ok else "[red]no[/]  "
         out.print(mark, end="")
-        out.print(f"{finding.what}: {finding.found}", markup=False, highlight=False)
+        _say(f"{finding.what}: {finding.found}")
         if not finding.ok:
-            out.print(f"    mend: {finding.remedy}", markup=False, highlight=False)
+            _say(f"    mend: {finding.remedy}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -292,8 +291,13 @@ def _faults_told() -> Iterator[None]:
     try:
         yield
     except (RegistryError, TrainingError) as error:
-        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False)
+        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(FAULTY_CALL) from None
+
+
+def _say(text: str) -> None:
+    """Print as it is: a segment's key may look like markup, and a line is broken by the terminal alone."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(*headings: str) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +18,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from prophet import Prophet
 
 from forecasting.prophet_model import required_columns
-from registry.errors import RegistryUnavailable
+from registry.errors import RegistryError, RegistryUnavailable
 from registry.names import model_name
 from registry.registry import Registry
-from registry.store import ensure_experiment
+from registry.store import ensure_experiment, quiet_mlflow
 from registry.versions import ModelVersion
 
 EXPERIMENT = "forecasts"
@@ -146,14 +145,10 @@ def _now() -> int:
 @contextmanager
 def _writing() -> Iterator[None]:
     """Hush MLflow's progress messages, and turn its errors into ours."""
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        yield
-    except RegistryUnavailable:
+        with quiet_mlflow():
+            yield
+    except RegistryError:
         raise
     except Exception as error:  # MLflow's, SQLAlchemy's, the artifact store's own
         raise RegistryUnavailable(f"MLflow did not take the record: {type(error).__name__}: {error}") from error
-    finally:
-        logger.setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def connect(uri: str) -> MlflowClient:
     """
     try:
         _knock(uri)
-        with _one_at_a_time(uri):
+        with _one_at_a_time(uri), quiet_mlflow():
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:  # MLflow hands through whatever SQLAlchemy or the driver raises
         raise RegistryUnavailable(f"the registry at {without_password(uri)} does not open: {error}") from error
@@ -63,6 +64,18 @@ def _knock(uri: str) -> None:
         engine.connect().close()
     finally:
         engine.dispose()
+
+
+@contextlib.contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """Keep MLflow's progress messages from the terminal; its errors stay errors."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
