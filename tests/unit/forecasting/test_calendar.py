@@ -108,7 +108,7 @@ def test_dates_from_start_on_or_after_the_start_and_future_dates_carry_them_on(s
     assert future_dates(dates[1], 3, freq).equals(dates[2:])
 
 
-@given(st.sampled_from(USUAL), st.integers(5, 40))
+@given(st.sampled_from(USUAL), st.integers(6, 40))
 def test_what_follows_a_series_lies_on_the_grid_inferred_from_it(freq: str, rows: int) -> None:
     dates = regular(freq, 60)
     assert future_dates(dates[rows - 1], 10, infer_frequency(dates[:rows])).equals(dates[rows : rows + 10])
@@ -132,3 +132,10 @@ def test_dates_beside_the_grid_are_counted() -> None:
     assert off_the_grid(dates, "MS") == (0, 1)
     assert list(grid_positions(dates, "MS")) == [0, 1, 1, 2]
     assert off_the_grid(pd.DatetimeIndex(["2024-01-01", "2024-01-02 06:00", "2024-01-03"]), "D") == (1, 1)
+
+
+def test_weekdays_are_daily_until_a_weekend_is_left_out() -> None:
+    """From Monday to Friday nobody can tell "B" from "D"; the Monday after settles it."""
+    weekdays = pd.date_range("2024-01-01", periods=6, freq="B")
+    assert infer_frequency(weekdays[:5]) == "D"
+    assert infer_frequency(weekdays) == "B"
