@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -152,12 +152,6 @@ class Registry:
     def set_challenger(self, segment: str, number: int) -> None:
         """Let the alias `challenger` name a version."""
         self._set_alias(model_name(segment), CHALLENGER, number)
-
-    def tag_version(self, segment: str, number: int, tags: Mapping[str, str]) -> None:
-        """Set tags on one version."""
-        with self._asking():
-            for key, value in tags.items():
-                self.client.set_model_version_tag(model_name(segment), str(number), key, value)
 
     def load(self, version: ModelVersion) -> Prophet:
         """Load a version's Prophet, running nothing that its artifact carries. Raises BadArtifact."""
