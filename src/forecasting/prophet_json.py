@@ -52,6 +52,7 @@ def _model(state: Mapping[str, Any], freq: str | None) -> ForecastModel:
     dates = _dates(json.loads(state["history_dates"])["data"])
     regressors = [state["extra_regressors"][1][term.name] for term in features.regressors]
     own = state.get(OWN_KEY) or {}
+    last_cap, last_floor = _last_bounds(state)
     likelihood = state["params"].get("lp__")
     return ForecastModel(
         growth=state["growth"],
@@ -70,6 +71,9 @@ def _model(state: Mapping[str, Any], freq: str | None) -> ForecastModel:
         regressor_std=np.array([regressor["std"] for regressor in regressors], dtype=np.float64),
         scaling=state.get("scaling", "absmax"),  # new in 1.1.5
         has_floor=_has_floor(state),
+        last_cap=last_cap,
+        last_floor=last_floor,
+        n_history=state["history"].count('"ds":'),  # parsing all of it would cost more than the rest of this function
         interval_width=float(state["interval_width"]),
         last_date=int(dates[-1]) if len(dates) else None,
         freq=freq or own.get("freq") or _frequency(dates),
@@ -84,6 +88,14 @@ def _has_floor(state: Mapping[str, Any]) -> bool:
     if has_floor and state["growth"] != "logistic":
         raise ModelError("logistic_floor is set on a growth that is not logistic")
     return has_floor
+
+
+def _last_bounds(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The cap and floor of the history's last row; only logistic growth has them."""
+    if state["growth"] != "logistic":
+        return None, None
+    last = max(json.loads(state["history"])["data"], key=lambda row: float(row["t"]))
+    return float(last["cap"]), float(last["floor"]) if state["logistic_floor"] else None
 
 
 def _draws(parameters: Mapping[str, Any], name: str) -> Floats:

@@ -60,7 +60,9 @@ class ForecastModel:
     all in nanoseconds, dates since 1970-01-01. y_min, y_scale: in the unit of y.
     changepoints_t: (S,) ascending. k, m, sigma_obs: (D,). delta: (D, S). beta: (D, K). All in scaled units.
     regressor_mean, regressor_std: (R,), what each regressor is standardised by.
-    has_floor: whether the rows bring a floor (logistic growth only). freq: the offset alias of the history.
+    has_floor: whether the rows bring a floor (logistic growth only). last_cap, last_floor: those of the history's last
+    row, in the unit of y, for callers who carry them on; None where there are none. n_history: the history's rows with
+    a y. freq: the offset alias of the history.
     solver: what found the parameters; log_posterior: the logarithm of Stan's density there, None if not known.
     """
 
@@ -80,6 +82,9 @@ class ForecastModel:
     regressor_std: Floats = field(default_factory=_none)
     scaling: Scaling = "absmax"
     has_floor: bool = False
+    last_cap: float | None = None
+    last_floor: float | None = None
+    n_history: int = 0
     interval_width: float = 0.8
     last_date: int | None = None
     freq: str | None = None

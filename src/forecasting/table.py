@@ -32,6 +32,8 @@ RECORD = np.dtype(
         ("constant_floor", "<f8"),
         ("interval_width", "<f8"),
         ("last_date", "<i8"),
+        ("last_cap", "<f8"),  # NaN for none
+        ("last_floor", "<f8"),
         ("log_posterior", "<f8"),
         # The trend's last line, on which nearly every forecast lies: from last_changepoint on.
         ("last_changepoint", "<f8"),
@@ -40,6 +42,7 @@ RECORD = np.dtype(
         # What the interval of a point estimate needs; means over the draws where D > 1.
         ("laplace_scale", "<f8"),
         ("sigma_obs", "<f8"),
+        ("n_history", "<i8"),
         ("block", "<i8"),  # where the model's block begins in the arena
         ("n_draws", "<i4"),
         ("n_changepoints", "<i4"),
@@ -119,6 +122,9 @@ class ModelTable:
             regressor_std=parts["deviations"],
             scaling="minmax" if record["minmax"] else "absmax",
             has_floor=bool(record["has_floor"]),
+            last_cap=_or_none(record["last_cap"]),
+            last_floor=_or_none(record["last_floor"]),
+            n_history=int(record["n_history"]),
             interval_width=float(record["interval_width"]),
             last_date=None if last_date == _NO_DATE else last_date,
             freq=None if record["freq"] < 0 else self.texts[record["freq"]],
@@ -139,6 +145,10 @@ class ModelTable:
             parts[name] = self.arena[at : at + length]
             at += length
         return parts
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _block(model: ForecastModel) -> Floats:
@@ -168,6 +178,9 @@ def _describe(record: Any, model: ForecastModel) -> None:
     for name in ("start", "t_scale", "y_min", "y_scale", "constant_floor", "interval_width", "has_floor"):
         record[name] = getattr(model, name)
     record["last_date"] = _NO_DATE if model.last_date is None else model.last_date
+    record["last_cap"] = np.nan if model.last_cap is None else model.last_cap
+    record["last_floor"] = np.nan if model.last_floor is None else model.last_floor
+    record["n_history"] = model.n_history
     record["log_posterior"] = np.nan if model.log_posterior is None else model.log_posterior
     record["last_changepoint"] = lines.changepoints[-1] if len(lines.changepoints) else -np.inf
     record["last_slope"], record["last_intercept"] = lines.slopes[-1], lines.intercepts[-1]
