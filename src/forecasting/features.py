@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.country_holidays import country_holidays
-from forecasting.errors import RowsError
+from forecasting.errors import ModelError, RowsError
 
 Mode = Literal["additive", "multiplicative"]
 Floats = npt.NDArray[np.float64]
@@ -24,7 +24,9 @@ Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MODES: tuple[Mode, Mode] = ("additive", "multiplicative")
-NANOSECONDS_A_DAY = 86_400 * 10**9
+_NANOSECONDS = 10**9  # of a second
+NANOSECONDS_A_DAY = 86_400 * _NANOSECONDS
+_WIDEST = 3660  # days of a holiday's window: beyond ten years a damaged number is likelier, and costs a column each
 _PRIOR = 10.0  # Prophet's own prior scale of seasonalities, holidays and regressors
 
 
@@ -33,6 +35,7 @@ class SeasonalTerm:
     """A Fourier series of `order` sine-cosine pairs with a period in days.
 
     condition: the boolean column that says on which rows it is at work; None for all of them.
+    Raises ModelError for a period, an order or a mode that Prophet would not take; the other terms likewise.
     """
 
     name: str
@@ -41,6 +44,11 @@ class SeasonalTerm:
     mode: Mode = "additive"
     condition: str | None = None
     prior_scale: float = _PRIOR
+
+    def __post_init__(self) -> None:
+        _check_term(self.name, self.mode)
+        if not (np.isfinite(self.period) and self.period != 0 and self.order >= 1):
+            raise ModelError(f"the seasonality {self.name!r} has the period {self.period} and the order {self.order}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class HolidayDate:
     lower_window: int = 0
     upper_window: int = 0
     prior_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        window = (self.lower_window, self.upper_window)
+        if not -_WIDEST <= window[0] <= 0 <= window[1] <= _WIDEST:
+            raise ModelError(f"the holiday {self.name!r} has the window {window}, not one of days around it")
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,10 @@ class HolidayTerms:
     country: str | None = None
     mode: Mode = "additive"
     prior_scale: float = _PRIOR
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            _check_term(name, self.mode)
 
     @cached_property
     def keys(self) -> tuple[tuple[str, int], ...]:
@@ -128,6 +145,9 @@ class RegressorTerm:
     mode: Mode = "additive"
     prior_scale: float = _PRIOR
     standardize: bool | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        _check_term(self.name, self.mode)
 
 
 @dataclass(frozen=True)
@@ -199,13 +219,6 @@ class FeatureTable:
         return np.array([name in additive for name in self.components])
 
     @cached_property
-    def in_terms(self) -> tuple[Floats, Floats]:
-        """Two (K,) vectors of 0 and 1: the columns that are additive, and those that are multiplicative."""
-        places = [self.components.index(f"{mode}_terms") for mode in MODES]
-        additive, multiplicative = (self.membership[:, place].astype(np.float64) for place in places)
-        return additive, multiplicative
-
-    @cached_property
     def _frequencies(self) -> Floats:
         """(n_fourier / 2,): the cycles a day of each sine-cosine pair."""
         return np.array([(pair + 1) / term.period for term in self.seasonalities for pair in range(term.order)])
@@ -213,12 +226,13 @@ class FeatureTable:
     def calendar_design(self, ds: Integers, columns: Mapping[str, npt.NDArray[np.generic]] | None = None) -> Floats:
         """The columns (rows, n_calendar) of the design matrix that follow from dates in nanoseconds and conditions.
 
-        The angles are multiplied in Prophet's order (Prophet.fourier_series), because those of a short period are
-        large enough for another order to show in the tenth digit.
+        Seconds are split and angles multiplied as pandas and Prophet do (Series.dt.total_seconds, Prophet.
+        fourier_series): those of a short period are large enough for any other way to show in the tenth digit.
         """
         design = np.empty((len(ds), self.n_calendar))
         if self.n_fourier:
-            turns = np.pi * 2 * (ds / 1e9 / 86_400)
+            whole, rest = np.divmod(ds, _NANOSECONDS)
+            turns = np.pi * 2 * ((whole + rest / _NANOSECONDS) / 86_400)
             angles = turns[:, None] * self._frequencies
             np.sin(angles, out=design[:, 0 : self.n_fourier : 2])
             np.cos(angles, out=design[:, 1 : self.n_fourier : 2])
@@ -264,6 +278,13 @@ def read_condition(columns: Mapping[str, npt.NDArray[np.generic]], name: str) ->
     if not np.isin(values, (0.0, 1.0)).all():
         raise RowsError(f"the condition {name} must be true or false in every forecast row")
     return values.astype(bool)
+
+
+def _check_term(name: str, mode: Mode) -> None:
+    if not isinstance(name, str):
+        raise ModelError(f"{name!r} is no name of a seasonality, holiday or regressor")
+    if mode not in MODES:
+        raise ModelError(f"the mode {mode!r} of {name!r} is neither additive nor multiplicative")
 
 
 def _days_and_columns(pairs: set[tuple[int, int]]) -> tuple[Integers, Integers]:
