@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_features(state: Mapping[str, Any]) -> FeatureTable:
     return checked
 
 
-def check_known(whose: str, found: Mapping[str, Any], known: Collection[str]) -> None:
+def check_known(whose: str, found: Mapping[str, Any], known: AbstractSet[str]) -> None:
     """Raise Inexpressible for a key that is not known, because a later Prophet may mean a new feature by it."""
     if not found.keys() <= known:
         raise Inexpressible(f"{whose} says {', '.join(sorted(found.keys() - known))}, which Prophet 1.5.0 does not")
@@ -55,7 +56,7 @@ def _seasonalities(state: Mapping[str, Any]) -> tuple[SeasonalTerm, ...]:
             period=read_number(terms[name], "period"),
             order=int(read_number(terms[name], "fourier_order")),
             mode=terms[name]["mode"],
-            condition=terms[name].get("condition_name"),
+            condition=terms[name]["condition_name"],
             prior_scale=read_number(terms[name], "prior_scale"),
         )
         for name in names
@@ -98,7 +99,7 @@ def _holidays(state: Mapping[str, Any]) -> HolidayTerms | None:
 
 
 def _holiday_date(row: Mapping[str, Any]) -> HolidayDate:
-    window: tuple[Any, Any] = row.get("lower_window"), row.get("upper_window")
+    window = (row["lower_window"], row["upper_window"]) if row.keys() & {"lower_window", "upper_window"} else (0, 0)
     lower, upper = (0, 0) if None in window else window  # Prophet takes a half-given window for none
     prior = row.get("prior_scale")
     return HolidayDate(

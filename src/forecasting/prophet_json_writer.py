@@ -30,25 +30,26 @@ _SETTINGS: Mapping[str, Any] = {  # what a forecast does not depend on, and Prop
     "holidays_prior_scale": 10.0,
     "holidays_mode": "additive",
     "uncertainty_samples": 1000,
+    "mcmc_samples": 0,
 }
 
 
 def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[str, Any] | None = None) -> str:
     """Write a model with the history that it was fitted to.
 
-    history: ds (datetime64, naive, ascending), y, and `model.required_columns`, in their own units.
-    settings: how the fit was told to go, by the names of Prophet's own attributes; Prophet's defaults otherwise.
-    Raises ModelError naming a setting that Prophet's JSON does not have.
+    history: ds (datetime64, naive, ascending), y, and `model.required_columns`, in their own units; rows without a y
+    only name dates. settings: how the fit was told to go, by the names of Prophet's own attributes; Prophet's
+    defaults otherwise. Raises ModelError naming a setting that Prophet does not have, or that the model itself says.
     """
     unknown = sorted(set(settings or {}) - set(_SETTINGS))
     if unknown:
-        raise ModelError(f"Prophet's JSON has no place for the settings {', '.join(unknown)}")
+        raise ModelError(f"no settings of Prophet beside those that the model itself says: {', '.join(unknown)}")
     features, holidays = model.features, model.features.holidays
+    changepoints = _changepoints(model)
     state: dict[str, Any] = {**_SETTINGS, **(settings or {})}
     state |= {
         "growth": model.growth,
-        "n_changepoints": model.n_changepoints,
-        "mcmc_samples": model.n_draws if model.n_draws > 1 else 0,
+        "n_changepoints": len(changepoints),
         "interval_width": model.interval_width,
         "y_scale": model.y_scale,
         "y_min": model.y_min,
@@ -57,9 +58,9 @@ def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[s
         "start": model.start / 1e9,
         "t_scale": model.t_scale / 1e9,
         "changepoints_t": model.changepoints_t.tolist(),
-        "changepoints": _split(_changepoints(model)),
+        "changepoints": _split(changepoints),
         "history": _table(_prophet_history(model, history)),
-        "history_dates": _split(history["ds"].drop_duplicates()),
+        "history_dates": _split(history["ds"].drop_duplicates().sort_values()),
         "seasonalities": _seasonalities(features),
         "extra_regressors": _regressors(model),
         "country_holidays": holidays.country if holidays else None,
@@ -80,12 +81,12 @@ def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[s
 
 
 def _split(series: pd.Series[Any]) -> str:
-    return str(series.to_json(orient="split", date_format="iso"))
+    return str(series.to_json(orient="split", date_format="iso", date_unit="us"))
 
 
 def _table(frame: pd.DataFrame) -> str:
     # Fifteen digits are the most that pandas writes; the history is remembered, never computed with at a forecast.
-    return str(frame.to_json(orient="table", index=False, double_precision=15))
+    return str(frame.to_json(orient="table", index=False, double_precision=15, date_unit="us"))
 
 
 def _changepoints(model: ForecastModel) -> pd.Series[Any]:
@@ -164,8 +165,11 @@ def _component_modes(features: FeatureTable) -> dict[str, list[str]]:
 
 
 def _parameters(model: ForecastModel) -> dict[str, Any]:
-    parameters: dict[str, Any] = {name: getattr(model, name)[:, None].tolist() for name in ("k", "m", "sigma_obs")}
-    parameters |= {"delta": model.delta.tolist(), "beta": model.beta.tolist()}
+    """Each (D, its length), but the scalars of a sampler (D,), as Prophet has them."""
+    parameters: dict[str, Any] = {name: getattr(model, name) for name in ("k", "m", "sigma_obs", "delta", "beta")}
+    if model.n_draws == 1:
+        parameters = {name: values.reshape(1, -1) for name, values in parameters.items()}
+    parameters = {name: values.tolist() for name, values in parameters.items()}
     if model.log_posterior is not None:
         parameters["lp__"] = [[model.log_posterior]]
     return parameters

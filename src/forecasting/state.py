@@ -107,12 +107,14 @@ class ForecastModel:
                 raise ModelError(f"{name} must be a positive number, not {getattr(self, name)}")
         if not np.isfinite(self.y_min):
             raise ModelError("y_min is not finite")
-        if np.any(self.regressor_std == 0):
-            raise ModelError("a regressor has the standard deviation 0")
+        if np.any(self.regressor_std <= 0) or np.any(self.sigma_obs < 0):
+            raise ModelError("a standard deviation is not positive: sigma_obs or that of a regressor")
         if np.any(np.diff(self.changepoints_t) < 0):
             raise ModelError("the changepoints are not in ascending order")
         if not 0 < self.interval_width < 1:
             raise ModelError(f"the interval width {self.interval_width} is not between 0 and 1")
+        if not (isinstance(self.solver, str) and isinstance(self.freq, str | None)):
+            raise ModelError("solver and freq are texts")
 
     def _check_shapes(self) -> None:
         draws, n_regressors = len(self.k), len(self.features.regressors)
