@@ -13,7 +13,7 @@ import numpy as np
 
 from forecasting import kernels
 from forecasting.curved import CurvedModel, climb
-from forecasting.posterior import Floats, MapParameters, MapProblem, NoFiniteOptimum, log_posterior
+from forecasting.posterior import Floats, MapParameters, MapProblem, NoFiniteOptimum
 
 SOLVER = "exact"
 _PERFECT = 1e-14  # sigma^2 below this share of the mean square of y: the fit is perfect up to rounding
@@ -54,30 +54,39 @@ class Normal:
         )
         return cls(rows, rows.T @ rows, problem.ridge(), problem.features.shape[1], problem.changepoint_scale)
 
+    def loss(self, y: Floats, theta: Floats, variance: float) -> float:
+        """Minus the log posterior of a series (T,) at theta (n,) and sigma^2 = variance."""
+        residual = y - self.rows @ theta
+        penalty = 0.5 * theta @ (self.ridge * theta)
+        penalty += np.abs(theta[2 + self.n_features :]).sum() / self.changepoint_scale
+        likelihood = 0.5 * len(y) * np.log(variance) + residual @ residual / (2.0 * variance)
+        return float(likelihood + 2.0 * variance + penalty)
 
-def solve(problem: MapProblem, start: MapParameters | None = None) -> MapSolution:
+
+def solve(problem: MapProblem, start: MapParameters | None = None, normal: Normal | None = None) -> MapSolution:
     """The maximum of the posterior.
 
     start: where to look first when the model is not linear; Prophet's own initial values are good ones.
+    normal: `Normal.of(problem)`, where it is known from another series of a linear model on the same features.
     Raises NoFiniteOptimum when the fit can be made perfect, so that sigma would go to 0 and the posterior to
     infinity, when the data are not finite, or when rounding keeps the solver from the optimum.
     """
-    if not all(np.isfinite(part).all() for part in (problem.y, problem.t, problem.features)):
+    checked = (problem.y, problem.cap, problem.t, *(() if normal else (problem.features,)))
+    if not all(np.isfinite(part).all() for part in checked):
         raise NoFiniteOptimum("the scaled history or its features hold values that are not finite")
     if not np.any(problem.y):
         raise NoFiniteOptimum("every y is 0, and a perfect fit has no finite optimum")
     if problem.is_linear:
-        parameters, rounds = solve_linear(Normal.of(problem), problem.y)
+        solution = _solve_linear(normal or Normal.of(problem), problem.y)
     else:
-        parameters, rounds = _solve_curved(problem, start)
-    height = log_posterior(problem, parameters)
-    if not np.isfinite(height):
+        solution = _solve_curved(problem, start)
+    if not np.isfinite(solution.log_posterior):
         raise NoFiniteOptimum("the solver ended where the posterior is not finite")
-    return MapSolution(parameters, height, rounds)
+    return solution
 
 
-def solve_linear(normal: Normal, y: Floats) -> tuple[MapParameters, int]:
-    """The maximum for one series, (T,), on a linear design, and the rounds it took.
+def _solve_linear(normal: Normal, y: Floats) -> MapSolution:
+    """The maximum for one series, (T,), on a linear design.
 
     The rounds start above every fixed point. With few rows there may be a higher maximum at a smaller sigma,
     short of the infinite one at sigma 0, so they start from below as well and the higher end is taken.
@@ -87,19 +96,19 @@ def solve_linear(normal: Normal, y: Floats) -> tuple[MapParameters, int]:
     if len(y) < _FEW_ROWS * len(normal.ridge):
         starts.append(mean_square * _LOW_START)
     n_smooth, tau = 2 + normal.n_features, normal.changepoint_scale
-    moment = y @ normal.rows
-    ends = []
-    for variance in starts:
+    moment, ends, total = y @ normal.rows, [], 0
+    for start in starts:
         status, theta, variance, rounds = kernels.linear_map(
-            normal.rows, y, normal.gram, moment, normal.ridge, n_smooth, tau, variance, mean_square * _PERFECT
+            normal.rows, y, normal.gram, moment, normal.ridge, n_smooth, tau, start, mean_square * _PERFECT
         )
-        ends.append((status, theta, variance, rounds))
-    converged = [end for end in ends if end[0] == kernels.CONVERGED]
-    if not converged:
-        raise NoFiniteOptimum(_REASONS[ends[0][0]])
-    _, theta, variance, _ = min(converged, key=lambda end: _loss(normal, y, end[1], end[2]))
+        total += rounds
+        if status == kernels.CONVERGED:
+            ends.append((normal.loss(y, theta, variance), theta, variance))
+    if not ends:
+        raise NoFiniteOptimum(_REASONS[status])
+    loss, theta, variance = min(ends, key=lambda end: end[0])
     parameters = MapParameters.from_vector(theta, float(np.sqrt(variance)), n_features=normal.n_features)
-    return parameters, sum(end[3] for end in ends)
+    return MapSolution(parameters, -loss, total)
 
 
 _REASONS = {
@@ -109,8 +118,8 @@ _REASONS = {
 }
 
 
-def _solve_curved(problem: MapProblem, start: MapParameters | None) -> tuple[MapParameters, int]:
-    """The best of the modes that two starts lead to, and the steps they took together.
+def _solve_curved(problem: MapProblem, start: MapParameters | None) -> MapSolution:
+    """The best of the modes that a few starts lead to.
 
     The starts are the one given (Prophet's own initial values) and those of `_shaped_starts`; a start that fails
     is passed over.
@@ -128,7 +137,8 @@ def _solve_curved(problem: MapProblem, start: MapParameters | None) -> tuple[Map
         ends.append((loss, parameters))
     if not ends:
         raise reasons[0]
-    return min(ends, key=lambda end: end[0])[1], total
+    loss, parameters = min(ends, key=lambda end: end[0])
+    return MapSolution(parameters, -loss, total)
 
 
 def _shaped_starts(problem: MapProblem, first: MapParameters) -> list[MapParameters]:
@@ -142,7 +152,7 @@ def _shaped_starts(problem: MapProblem, first: MapParameters) -> list[MapParamet
     plain = replace(problem, growth="linear" if logistic else problem.growth, additive=ones, multiplicative=zeros)
     normal, starts = Normal.of(plain), []
     try:
-        found, _ = solve_linear(normal, problem.y)
+        found = _solve_linear(normal, problem.y).parameters
         level = float(np.mean(problem.y)) or 1.0
         beta = np.where(problem.multiplicative != 0.0, found.beta / level, found.beta * (problem.additive != 0.0))
         starts.append(replace(first, beta=beta) if logistic else replace(found, beta=beta))
@@ -151,7 +161,7 @@ def _shaped_starts(problem: MapProblem, first: MapParameters) -> list[MapParamet
     if logistic:
         share = np.clip(problem.y / problem.cap, 0.01, 0.99)
         try:
-            odds, _ = solve_linear(normal, np.log(share / (1.0 - share)))
+            odds = _solve_linear(normal, np.log(share / (1.0 - share))).parameters
             starts.append(MapParameters(odds.k, -odds.m / (odds.k or 1.0), odds.delta, beta, 1.0))
         except NoFiniteOptimum:
             pass
@@ -178,12 +188,3 @@ def initial_values(problem: MapProblem) -> MapParameters:
         low, high = np.log(ratios - 1.0)
         k, m = float((low - high) / span), float(low * span / (low - high))
     return MapParameters(k, m, np.zeros(len(problem.changepoints_t)), np.zeros(problem.features.shape[1]), 1.0)
-
-
-def _loss(normal: Normal, y: Floats, theta: Floats, variance: float) -> float:
-    """Minus the log posterior of a linear model."""
-    residual = y - normal.rows @ theta
-    penalty = 0.5 * theta @ (normal.ridge * theta)
-    penalty += np.abs(theta[2 + normal.n_features :]).sum() / normal.changepoint_scale
-    likelihood = 0.5 * len(y) * np.log(variance) + residual @ residual / (2.0 * variance)
-    return float(likelihood + 2.0 * variance + penalty)

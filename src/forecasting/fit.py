@@ -1,0 +1,188 @@
+"""Fits from arrays to ForecastModels, many series at a time.
+
+Series on the same dates share what follows from the dates: the features and, for a model that is linear in its
+parameters, the Gram matrix. Backtest cutoffs, whose dates are the first of the same dates, share the features.
+A series that cannot be fitted is a FitError among the results and takes nothing from its neighbours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from forecasting.calendar import infer_frequency
+from forecasting.errors import FitError, ModelError
+from forecasting.features import FeatureTable
+from forecasting.history import History
+from forecasting.posterior import NoFiniteOptimum
+from forecasting.prepare import Calendar, Design, Regressors, ScaledSeries
+from forecasting.solver import SOLVER, MapSolution, Normal, solve
+from forecasting.spec import ProphetSpec
+from forecasting.state import ForecastModel
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Outcome = ForecastModel | FitError
+
+_log = logging.getLogger(__name__)
+
+
+def fit_histories(histories: Sequence[History], spec: ProphetSpec) -> list[Outcome]:
+    """Fit one model a history, or say why not, in order. Histories with equal dates share the work on them."""
+    groups: dict[tuple[bytes, str, tuple[str, ...]], list[int]] = defaultdict(list)
+    for place, history in enumerate(histories):
+        names = tuple(name for name in history.frame.columns if name not in ("ds", "y"))
+        groups[_dates(history).tobytes(), history.freq, names].append(place)
+    outcomes: dict[int, Outcome] = {}
+    for (_, freq, names), places in groups.items():
+        frames = [histories[place].frame for place in places]
+        y, *extra = (np.array([frame[name] for frame in frames], dtype=np.float64) for name in ("y", *names))
+        shared = [
+            values[0] if np.array_equal(values, values[:1].repeat(len(values), 0)) else values for values in extra
+        ]
+        calendar = SharedCalendar.of(_dates(histories[places[0]]), spec, freq)
+        outcomes |= zip(places, calendar.fit(y, dict(zip(names, shared, strict=True))), strict=True)
+    return [outcomes[place] for place in range(len(histories))]
+
+
+def _dates(history: History) -> Integers:
+    return pd.DatetimeIndex(history.frame["ds"]).as_unit("ns").asi8
+
+
+@dataclass(frozen=True, eq=False)
+class SharedCalendar:
+    """Dates that many series share, ds (T,) in nanoseconds, and how Prophets on them are told to fit."""
+
+    ds: Integers
+    spec: ProphetSpec
+    freq: str
+    _designs: dict[FeatureTable, Floats] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, ds: Integers, spec: ProphetSpec, freq: str | None = None) -> SharedCalendar:
+        """Take ascending, distinct dates; freq: theirs as a pandas offset alias, inferred if None.
+
+        Raises ValueError for other dates.
+        """
+        if np.any(np.diff(ds) <= 0):
+            raise ValueError("the dates of a calendar must be ascending and distinct")
+        return cls(ds, spec, freq or infer_frequency(pd.DatetimeIndex(ds.view("M8[ns]"))))
+
+    def fit(self, y: Floats, columns: Mapping[str, Floats] | None = None, rows: int | None = None) -> list[Outcome]:
+        """Fit N series to the first `rows` dates, all of them by default: a model each, or why there is none.
+
+        y: (N, rows), in its own unit. columns: by name the regressors, cap and floor that the spec or logistic growth
+        asks for, (N, rows), or (rows,) where all series share one.
+        Raises ValueError for arrays of another shape, and for names in the spec that Prophet would not take.
+        """
+        rows, columns = len(self.ds) if rows is None else rows, columns or {}
+        _check_shapes(y, columns, rows, len(self.ds))
+        try:
+            calendar = Calendar.of(self.ds[:rows], self.spec, lambda features: self._design(features)[:rows])
+        except FitError as error:
+            return [error] * len(y)
+        names = {term.name for term in calendar.features.regressors}
+        alone = any(values.ndim == 2 for name, values in columns.items() if name in names)
+        group: _Group | None = None
+        outcomes: list[Outcome] = []
+        for place, values in enumerate(y):
+            own = {name: column[place] if column.ndim == 2 else column for name, column in columns.items()}
+            try:
+                if group is None or alone:
+                    group = _Group.of(calendar, own, self.freq)
+                outcomes.append(group.fit(values, own))
+            except FitError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _design(self, features: FeatureTable) -> Floats:
+        """The features of all dates, kept: cutoffs with the same terms only take fewer rows of it."""
+        if features not in self._designs:
+            self._designs[features] = features.calendar_design(self.ds)
+        return self._designs[features]
+
+
+def _check_shapes(y: Floats, columns: Mapping[str, Floats], rows: int, dates: int) -> None:
+    if rows > dates:
+        raise ValueError(f"the calendar has {dates} dates, not {rows}")
+    if y.ndim != 2 or y.shape[1] != rows:
+        raise ValueError(f"y has the shape {y.shape} where (series, {rows}) belongs")
+    for name, values in columns.items():
+        if values.shape not in (y.shape, (rows,)):
+            raise ValueError(f"the column {name} has the shape {values.shape} where {y.shape} or ({rows},) belongs")
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Series whose features are the same. normal: their linear design, None where the model is not linear."""
+
+    design: Design
+    normal: Normal | None
+    freq: str
+
+    @classmethod
+    def of(cls, calendar: Calendar, columns: Mapping[str, Floats], freq: str) -> _Group:
+        """Lay out the features of a calendar and of its regressors, (T,) each; raises FitError for unusable ones."""
+        rows = len(calendar.ds)
+        design = Design(calendar, Regressors.of(columns, calendar.features.regressors, rows))
+        blank = design.problem(np.zeros(rows), np.zeros(rows))
+        return cls(design, Normal.of(blank) if blank.is_linear else None, freq)
+
+    def fit(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
+        """Fit one series, (T,) in its own unit, with the exact solver or, where it finds no optimum, with cmdstan."""
+        series = ScaledSeries.of(y, self.design.calendar.spec, columns)
+        try:
+            solution = solve(self.design.problem(series.y, series.cap), normal=self.normal)
+        except NoFiniteOptimum as reason:
+            _log.info("cmdstan fits instead of the exact solver: %s", reason)
+            return self._by_cmdstan(y, columns)
+        return self._model(series, solution)
+
+    def _model(self, series: ScaledSeries, solution: MapSolution) -> ForecastModel:
+        """What `ForecastModel.from_json` would read of a Prophet with this solution."""
+        calendar, at = self.design.calendar, solution.parameters
+        return ForecastModel(
+            growth=calendar.spec.growth,
+            start=int(calendar.ds[0]),
+            t_scale=calendar.t_scale,
+            y_min=series.y_min,
+            y_scale=series.y_scale,
+            changepoints_t=calendar.changepoints_t,
+            k=np.array([at.k]),
+            m=np.array([at.m]),
+            delta=at.delta[None],
+            beta=at.beta[None],
+            sigma_obs=np.array([at.sigma]),
+            features=calendar.features,
+            regressor_mean=self.design.regressors.mean,
+            regressor_std=self.design.regressors.std,
+            has_floor=series.last_floor is not None,
+            last_cap=series.last_cap,
+            last_floor=series.last_floor,
+            n_history=len(calendar.ds),
+            interval_width=calendar.spec.interval_width,
+            last_date=int(calendar.ds[-1]),
+            freq=self.freq,
+            solver=SOLVER,
+            log_posterior=solution.log_posterior,
+        )
+
+    def _by_cmdstan(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
+        """The model of the real Prophet, which is only imported, in a second or so, where one is needed."""
+        from forecasting import prophet_model
+
+        calendar = self.design.calendar
+        frame = pd.DataFrame({"ds": calendar.ds.view("M8[ns]"), "y": y, **columns})
+        prophet = prophet_model.fit(History(frame, self.freq), calendar.spec, "cmdstan")
+        assert prophet.stan_backend is not None  # it has just been fitted
+        prophet.stan_backend.cleanup()  # or its files would stay until the process ends
+        try:
+            return ForecastModel.from_json(prophet_model.to_json(prophet), freq=self.freq)
+        except ModelError as error:
+            raise FitError(f"Prophet could not be fitted: {error}") from error
