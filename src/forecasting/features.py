@@ -27,6 +27,7 @@ MODES: tuple[Mode, Mode] = ("additive", "multiplicative")
 _NANOSECONDS = 10**9  # of a second
 NANOSECONDS_A_DAY = 86_400 * _NANOSECONDS
 _WIDEST = 3660  # days of a holiday's window: beyond ten years a damaged number is likelier, and costs a column each
+_LAST_DAY = 106_751  # nanoseconds tell the days until then, and as many before 1970
 _PRIOR = 10.0  # Prophet's own prior scale of seasonalities, holidays and regressors
 
 
@@ -65,6 +66,8 @@ class HolidayDate:
         window = (self.lower_window, self.upper_window)
         if not -_WIDEST <= window[0] <= 0 <= window[1] <= _WIDEST:
             raise ModelError(f"the holiday {self.name!r} has the window {window}, not one of days around it")
+        if abs(self.day) > _LAST_DAY:
+            raise ModelError(f"the holiday {self.name!r} is on a date outside 1678 to 2261")
 
 
 @dataclass(frozen=True)

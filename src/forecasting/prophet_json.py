@@ -124,7 +124,7 @@ def _model(state: Mapping[str, Any], freq: str | None) -> ForecastModel:
 
 def _nanoseconds(microseconds: int) -> int:
     if abs(microseconds) > _FARTHEST:
-        raise Inexpressible("the history has dates outside 1678 to 2261, which nanoseconds cannot tell")
+        raise ModelError("the history has dates outside 1678 to 2261, which Prophet itself cannot read back")
     return microseconds * 1000
 
 
