@@ -2,6 +2,7 @@
 
 RegistryError
 ├── BadSegment           no registered model can have this segment's name
+├── BadRecord            a segment's params, metrics or tags are such as no store takes
 ├── BadPageToken         a page token is not one that `champions` gave
 ├── UnknownSegment       no registered model has this segment's name
 ├── NoChampion           the registered model is there, its alias `champion` is not
@@ -20,6 +21,10 @@ class RegistryError(Exception):
 
 class BadSegment(RegistryError):
     """A segment's key is empty, too long, or holds characters that no database takes."""
+
+
+class BadRecord(RegistryError):
+    """A segment's params, metrics or tags are such as no store takes."""
 
 
 class BadPageToken(RegistryError):

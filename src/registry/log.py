@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version as installed_version
+from collections.abc import Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-import mlflow
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.entities import Metric, Param
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from prophet import Prophet
 
-from forecasting.prophet_model import required_columns
-from registry.errors import RegistryError, RegistryUnavailable
-from registry.names import model_name
+from forecasting.prophet_model import required_columns, to_json
+from registry.api_writer import ApiWriter, writing
+from registry.records import SegmentRecord, Writer
 from registry.registry import Registry
-from registry.store import ensure_experiment, quiet_mlflow
+from registry.store import ensure_experiment
 from registry.versions import ModelVersion
+from registry.writer import open_writer
 
 EXPERIMENT = "forecasts"
-_FORECAST_COLUMNS = ("yhat", "yhat_lower", "yhat_upper", "trend")
 
 
 class JobLog:
@@ -37,9 +32,10 @@ class JobLog:
     def __init__(self, registry: Registry, name: str, params: Mapping[str, object]) -> None:
         self._registry = registry
         self._client = registry.client
-        with _writing():
+        with writing():
             self._experiment = ensure_experiment(self._client, registry.uri, EXPERIMENT)
-            self.run_id = self._start_run(name, parent=None)
+            run = self._client.create_run(self._experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name)
+            self.run_id = str(run.info.run_id)
             self._client.log_batch(self.run_id, params=_params(params))
 
     def __enter__(self) -> Self:
@@ -51,7 +47,7 @@ class JobLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with _writing():
+        with writing():
             self._client.set_terminated(self.run_id, "FINISHED" if error is None else "FAILED")
 
     def log_segment(
@@ -65,73 +61,41 @@ class JobLog:
     ) -> ModelVersion:
         """Log and register one fitted model; its tags stand on the run and on the version.
 
-        The version is created last, when its files are whole. Raises RegistryUnavailable.
+        The version is created last, when its files are whole.
+        Raises BadSegment, BadRecord or RegistryUnavailable.
         """
-        name = model_name(segment)
-        with _writing():
-            run_id = self._start_run(segment, parent=self.run_id)
-            self._client.log_batch(
-                run_id,
-                metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()],
-                params=_params(params),
-                tags=[RunTag(key, value) for key, value in tags.items()],
+        return self._api.log(
+            SegmentRecord(
+                segment=segment,
+                model_json=to_json(model),
+                inputs=required_columns(model),
+                params={key: str(value) for key, value in params.items()},
+                metrics=metrics,
+                tags=tags,
+                promote=False,
             )
-            logged = _log_model(model, run_id, self._registry.uri)
-            self._ensure_registered(name)
-            created = self._client.create_model_version(
-                name, logged.model_uri, run_id=run_id, tags=dict(tags), model_id=logged.model_id
-            )
-            self._client.set_terminated(run_id, "FINISHED")
-        return ModelVersion.of(created)
+        )
 
     def log_failure(self, segment: str, message: str) -> None:
         """Keep a child run with status FAILED and the reason as its tag `failure`."""
-        with _writing():
-            run_id = self._start_run(segment, parent=self.run_id)
-            self._client.set_tag(run_id, "failure", message[:5000])
-            self._client.set_terminated(run_id, "FAILED")
+        self._api.write_failures({segment: message})
 
     def log_summary(self, report: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Put the job's report (report.json) and its overall metrics on the job's run."""
-        with _writing():
+        with writing():
             self._client.log_dict(self.run_id, dict(report), "report.json")
             self._client.log_batch(
                 self.run_id, metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()]
             )
 
-    def _start_run(self, name: str, parent: str | None) -> str:
-        tags = {MLFLOW_RUN_NAME: name}
-        if parent is not None:
-            tags[MLFLOW_PARENT_RUN_ID] = parent
-        return str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
+    @cached_property
+    def writer(self) -> Writer:
+        """Registers many segments at once under this job, as fast as the store allows."""
+        return open_writer(self._registry, self.run_id, self._experiment)
 
-    def _ensure_registered(self, name: str) -> None:
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-
-def _log_model(model: Prophet, run_id: str, uri: str) -> Any:
-    # log_model only knows MLflow's global tracking URI.
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    return mlflow.prophet.log_model(
-        model,
-        name="model",
-        run_id=run_id,
-        signature=_signature(model),
-        pip_requirements=[f"prophet=={installed_version('prophet')}"],
-    )
-
-
-def _signature(model: Prophet) -> ModelSignature:
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.datetime, "ds")]
-    inputs += [ColSpec(DataType.double, column) for column in required_columns(model)]
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.datetime, "ds")]
-    outputs += [ColSpec(DataType.double, column) for column in _FORECAST_COLUMNS]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+    @cached_property
+    def _api(self) -> ApiWriter:
+        return ApiWriter(self._registry, self.run_id, self._experiment)
 
 
 def _params(params: Mapping[str, object]) -> list[Param]:
@@ -140,15 +104,3 @@ def _params(params: Mapping[str, object]) -> list[Param]:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Hush MLflow's progress messages, and turn its errors into ours."""
-    try:
-        with quiet_mlflow():
-            yield
-    except RegistryError:
-        raise
-    except Exception as error:  # MLflow's, SQLAlchemy's, the artifact store's own
-        raise RegistryUnavailable(f"MLflow did not take the record: {type(error).__name__}: {error}") from error
