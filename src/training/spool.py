@@ -1,0 +1,235 @@
+"""Part a source of any size by segment, in one pass and in bounded memory: an external merge sort.
+
+Rows are gathered in runs of RUN_BYTES, each sorted by segment. A run is set aside in a temporary file once there is
+more to read, so that a source of one run never touches the disk. The chunks are cut from all runs at once, each read
+from front to back.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from training.config import SourceConfig
+from training.errors import SourceError
+from training.sources import read_batches
+
+RUN_BYTES = 64 << 20
+_PIECE_ROWS = 1 << 14  # of each run that many rows are in memory while chunks are cut
+_SHOWN = 5  # rows without a key that a report names
+
+Integers = npt.NDArray[np.int64]
+Run = Iterable[pd.DataFrame]  # pieces, sorted by segment
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some segments with all their rows, cheap to send to another process: one table, not hundreds.
+
+    frame: ds, y and the other columns, a segment's rows together and in the source's order, the index numbering them
+    in the source. The rows of segments[i] are frame.iloc[starts[i]:starts[i + 1]].
+    """
+
+    segments: tuple[str, ...]
+    starts: Integers
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __iter__(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Each segment with its table, whose columns have the types of its own values: no neighbour's word hurts."""
+        for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):
+            yield segment, self.frame.iloc[start:stop].infer_objects()
+
+
+@dataclass(frozen=True)
+class Keyless:
+    """Rows without a segment: how many, and the numbers of the first few."""
+
+    count: int = 0
+    rows: tuple[int, ...] = ()
+
+    def with_those_of(self, batch: pd.DataFrame) -> Keyless:
+        """These rows and those of a batch that follows."""
+        more = batch.index[batch["segment"].isna()]
+        return Keyless(self.count + len(more), (*self.rows, *map(int, more[:_SHOWN]))[:_SHOWN])
+
+
+class History:
+    """A source that was read to its end. segments: how many there are, of those asked for; keyless: rows without."""
+
+    def __init__(self, names: Sequence[str], runs: Sequence[Run], keyless: Keyless) -> None:
+        """names: the segments by the number that the runs' column segment gives them."""
+        self._names, self._ranks = _in_order(names)
+        self._runs = runs
+        self.segments = len(names)
+        self.keyless = keyless
+
+    def chunks(self, segments_per_chunk: int) -> Iterator[Chunk]:
+        """Every row asked for, once, in chunks of whole segments sorted by name, full but for the last.
+
+        May be called again, for the same chunks. Raises SourceError when what was set aside cannot be read.
+        """
+        cursors = [_Cursor(run, self._ranks) for run in self._runs]
+        for first in range(0, self.segments, segments_per_chunk):
+            names = self._names[first : first + segments_per_chunk]
+            last = first + len(names)
+            frame = pd.concat([part for cursor in cursors for part in cursor.up_to(last)])
+            ranks = frame.pop("segment").to_numpy()
+            order = np.argsort(ranks, kind="stable")  # runs follow each other as in the source
+            yield Chunk(names, np.searchsorted(ranks[order], np.arange(first, last + 1)), frame.iloc[order])
+
+
+@contextmanager
+def open_history(
+    source: SourceConfig, extra_columns: Sequence[str] = (), patterns: Sequence[str] | None = None
+) -> Iterator[History]:
+    """Read a source and part it by segment; what had to be set aside on disk is gone after the with block.
+
+    patterns: the segments asked for, by name or glob; None: all, and the rows without one are counted.
+    Raises SourceError when the source cannot be read, has no rows, or has no segment that a pattern matches.
+    """
+    asked, keyless, empty = _Asked(patterns), Keyless(), True
+    with _unnamed_file() as file, closing(read_batches(source, extra_columns)) as batches:
+        runs = _Runs(asked, file)
+        for batch in batches:
+            runs.add(asked.only(batch))
+            if patterns is None:
+                keyless = keyless.with_those_of(batch)
+                empty = empty and batch.empty
+        asked.check()
+        if patterns is None and empty:
+            raise SourceError("the source has no rows")
+        yield History(asked.names, runs.finish(), keyless)
+
+
+def _unnamed_file() -> IO[bytes]:
+    """A file that is made when first written to, that no folder names and that goes with the process, killed or not."""
+    return tempfile.SpooledTemporaryFile(max_size=1)
+
+
+class _Asked:
+    """The segments asked for, numbered in the order in which they appear."""
+
+    def __init__(self, patterns: Sequence[str] | None) -> None:
+        self.names: list[str] = []
+        self._patterns = patterns
+        self._unmatched = list(patterns or ())
+        self._numbers: dict[str, int] = {}  # -1 for what is not asked for
+
+    def only(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """The rows asked for, their segment as a number."""
+        keys = batch["segment"].array
+        numbers = np.array([*map(self._number, keys.categories), -1], dtype=np.int32)
+        numbers = numbers[keys.codes]  # what is missing has the code -1, which picks the last
+        rows: pd.DataFrame = batch.assign(segment=numbers)[numbers >= 0]
+        return rows
+
+    def check(self) -> None:
+        """Raise SourceError for the first pattern that nothing has matched."""
+        if self._unmatched:
+            raise SourceError(f"no segment of the source matches {self._unmatched[0]!r}")
+
+    def _number(self, name: str) -> int:
+        if name not in self._numbers:
+            asked = self._patterns is None or self._matches(name)
+            self._numbers[name] = len(self.names) if asked else -1
+            self.names += [name] if asked else []
+        return self._numbers[name]
+
+    def _matches(self, name: str) -> bool:
+        matching = {pattern for pattern in self._patterns or () if name == pattern or fnmatchcase(name, pattern)}
+        self._unmatched = [pattern for pattern in self._unmatched if pattern not in matching]
+        return bool(matching)
+
+
+class _Runs:
+    """Gathers batches into runs, all of which but the last go to a file."""
+
+    def __init__(self, asked: _Asked, file: IO[bytes]) -> None:
+        self._asked = asked
+        self._file = file
+        self._runs: list[Run] = []
+        self._batches: list[pd.DataFrame] = []
+        self._bytes = 0
+
+    def add(self, batch: pd.DataFrame) -> None:
+        """Take a batch in, after setting the run before it aside when that is full. Raises SourceError."""
+        if self._bytes >= RUN_BYTES:
+            self._set_aside()
+        if len(batch):
+            self._batches.append(batch)
+            self._bytes += int(batch.memory_usage().sum())
+
+    def finish(self) -> list[Run]:
+        """All runs, in the order of the source."""
+        return [*self._runs, list(self._sorted())] if self._batches else self._runs
+
+    def _set_aside(self) -> None:
+        places = []
+        try:
+            for piece in self._sorted():
+                places.append(self._file.tell())
+                pickle.dump(piece, self._file, pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise SourceError(f"cannot set rows aside in {tempfile.gettempdir()}: {error}") from error
+        self._runs.append(_Stored(self._file, places))
+
+    def _sorted(self) -> Iterator[pd.DataFrame]:
+        """Empty what is gathered: sorted by the segments' names, and within them as in the source, in pieces."""
+        table = pd.concat(self._batches)
+        self._batches, self._bytes = [], 0
+        _, ranks = _in_order(self._asked.names)
+        order = np.argsort(ranks[table["segment"].to_numpy()], kind="stable")
+        for start in range(0, len(order), _PIECE_ROWS):
+            yield table.iloc[order[start : start + _PIECE_ROWS]]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Pieces in a file. Pickled, because a column may hold numbers and words; nobody else can reach the file."""
+
+    file: IO[bytes]
+    places: Sequence[int]
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for place in self.places:
+            self.file.seek(place)
+            yield pickle.load(self.file)
+
+
+class _Cursor:
+    """Reads a run from front to back, as far as it is asked."""
+
+    def __init__(self, run: Run, ranks: Integers) -> None:
+        """ranks: the place of each segment among the sorted names."""
+        self._pieces = (piece.assign(segment=ranks[piece["segment"].to_numpy()]) for piece in run)
+        self._rest = next(self._pieces, None)
+
+    def up_to(self, rank: int) -> Iterator[pd.DataFrame]:
+        """The rows, not yet read, of the segments before that rank."""
+        while self._rest is not None:
+            cut = int(np.searchsorted(self._rest["segment"].to_numpy(), rank))
+            yield self._rest.iloc[:cut]
+            if cut < len(self._rest):
+                self._rest = self._rest.iloc[cut:]
+                return
+            self._rest = next(self._pieces, None)
+
+
+def _in_order(names: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
+    """The names, sorted, and the place there of each."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[order] = np.arange(len(names))
+    return tuple(names[number] for number in order), ranks
