@@ -1,7 +1,9 @@
 """The public holidays of a country, as Prophet names and dates them.
 
 Each year is asked of the holidays package alone and kept. No year of any country holds a date of another year,
-so a row's holidays depend on its own year only, and not, as they might, on which other rows are asked for.
+so a row's holidays depend on its own year only, and not, as they might, on which other rows are asked for. Asked for
+several years at once, the package answers the same but for one day: the Johannesburg exchange (XJSE) loses Sunday
+2000-01-02 as soon as a later year is asked for too.
 """
 
 from __future__ import annotations
