@@ -108,31 +108,35 @@ class ApiWriter:
             # MLflow's database store looks the model up in the store that is set globally.
             mlflow.set_tracking_uri(self._registry.uri)
             mlflow.set_registry_uri(self._registry.uri)
-        with suppress_existing():
-            self._client.create_registered_model(record.name)
-        version = self._client.create_model_version(
-            record.name, f"models:/{model_id}", run_id=run_id, tags=dict(record.tags), model_id=model_id
-        )
+        try:
+            version = self._number(record, run_id, model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self._create_registered_model(record.name)
+            version = self._number(record, run_id, model_id)
         if tracked_by_database:  # a tracking server links the model to its version by itself
             self._client.set_logged_model_tags(
                 model_id, {MLFLOW_MODEL_VERSIONS: link(version.name, int(version.version))}
             )
         return version
 
+    def _number(self, record: SegmentRecord, run_id: str, model_id: str) -> MlflowVersion:
+        return self._client.create_model_version(
+            record.name, f"models:/{model_id}", run_id=run_id, tags=dict(record.tags), model_id=model_id
+        )
+
+    def _create_registered_model(self, name: str) -> None:
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # else another job was faster
+                raise
+
 
 def link(name: str, version: int) -> str:
     """The tag by which MLflow's pages go from a logged model to its version."""
     return json.dumps([{"name": name, "version": version}])
-
-
-@contextmanager
-def suppress_existing() -> Iterator[None]:
-    """Take no offence at a registered model that is there already."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 @contextmanager

@@ -54,10 +54,8 @@ def why_not(registry: Registry, experiment: str) -> str | None:
     if not registry.uri.startswith(("sqlite", "postgresql")):
         return "the tracking store is neither SQLite nor a PostgreSQL that is reached directly"
     with writing():
-        engine = sa.create_engine(registry.uri)
-        with engine.connect() as connection:
+        with _engine(registry.uri).connect() as connection:
             found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-        engine.dispose()
         workspace = registry.client.get_experiment(experiment).workspace
     if found != SCHEMA:
         return f"its tables are of schema version {found}, and the bulk writer knows {SCHEMA}"
@@ -408,10 +406,10 @@ def _told(error: RegistryError, version: ModelVersion | RegistryError | None) ->
 
 
 def _engine(uri: str) -> sa.Engine:
-    """Open the store; in SQLite a transaction takes the whole database at its start."""
+    """Reach the store with a connection a transaction; in SQLite that takes the whole database at its start."""
     if not uri.startswith("sqlite"):
-        return sa.create_engine(uri)
-    engine = sa.create_engine(uri, connect_args={"timeout": _BUSY_SECONDS})
+        return sa.create_engine(uri, poolclass=sa.NullPool)
+    engine = sa.create_engine(uri, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
     def leave_transactions_to_us(connection: Any, _: object) -> None:

@@ -33,8 +33,8 @@ class JobLog:
         self._registry = registry
         self._client = registry.client
         with writing():
-            self._experiment = ensure_experiment(self._client, registry.uri, EXPERIMENT)
-            run = self._client.create_run(self._experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name)
+            self.experiment = ensure_experiment(self._client, registry.uri, EXPERIMENT)
+            run = self._client.create_run(self.experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name)
             self.run_id = str(run.info.run_id)
             self._client.log_batch(self.run_id, params=_params(params))
 
@@ -91,11 +91,11 @@ class JobLog:
     @cached_property
     def writer(self) -> Writer:
         """Registers many segments at once under this job, as fast as the store allows."""
-        return open_writer(self._registry, self.run_id, self._experiment)
+        return open_writer(self._registry, self.run_id, self.experiment)
 
     @cached_property
     def _api(self) -> ApiWriter:
-        return ApiWriter(self._registry, self.run_id, self._experiment)
+        return ApiWriter(self._registry, self.run_id, self.experiment)
 
 
 def _params(params: Mapping[str, object]) -> list[Param]:
