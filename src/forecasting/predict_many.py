@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -46,10 +47,16 @@ class RowBlock:
             if len(values) != len(self.ds):
                 raise RowsError(f"the column {name} has {len(values)} values for {len(self.ds)} rows")
 
-    @property
-    def owners(self) -> Integers:
-        """(N,): the request that each row belongs to."""
-        return np.repeat(np.arange(len(self.models)), np.diff(self.offsets))
+    @cached_property
+    def lengths(self) -> Integers:
+        """(Q,): how many rows each request has."""
+        return np.diff(self.offsets)
+
+    def of(self, requests: npt.NDArray[np.bool_]) -> tuple[Integers | slice, Integers]:
+        """The rows of some of the requests, (Q,) true for those, and how many rows each of them has."""
+        if requests.all():
+            return slice(None), self.lengths
+        return np.flatnonzero(np.repeat(requests, self.lengths)), self.lengths[requests]
 
     def column(self, name: str) -> Floats:
         """(N,) finite numbers or NaN; all NaN where the block has no such column."""
@@ -64,35 +71,45 @@ def predict_many(table: ModelTable, rows: RowBlock, *, components: bool = False)
 
     components: also every named component, NaN in the rows of models that do not have it.
     """
-    records, owners = table.records[rows.models], rows.owners
-    t = (rows.ds - records["start"][owners]) / records["t_scale"][owners]
-    trend, floor, cap = _trends(table, rows, records, owners, t)
+    records = table.records.take(rows.models)
+    start, t_scale = (np.repeat(records[name], rows.lengths) for name in ("start", "t_scale"))
+    t = (rows.ds - start) / t_scale
+    theta = _thetas(table, rows, records, t)
+    trend, floor, cap = _trends(rows, records, theta)
     additive, multiplicative = np.empty(len(t)), np.empty(len(t))
     parts: dict[str, Floats] = {}
-    for place in np.unique(records["features"]):
-        effects = _Effects.of(table, rows, records, owners, int(place))
+    for place in set(records["features"].tolist()):
+        effects = _Effects.of(table, rows, records, place)
         for mode, total in zip(MODES, (additive, multiplicative), strict=True):
             total[effects.rows] = effects.component(f"{mode}_terms")
         for name in effects.features.components if components else ():
             values = parts.setdefault(name, np.full(len(t), np.nan))
             values[effects.rows] = effects.component(name)
     yhat = trend * (1.0 + multiplicative) + additive
-    return Prediction(rows.ds, t, trend, yhat, additive, multiplicative, floor, cap, parts)
+    return Prediction(rows.ds, t, theta, trend, yhat, additive, multiplicative, floor, cap, parts)
 
 
-def _trends(
-    table: ModelTable, rows: RowBlock, records: Records, owners: Integers, t: Floats
-) -> tuple[Floats, Floats, Floats | None]:
-    """Trend and floor in the unit of y, and the scaled cap; NaN where a bound is missing or cap is not above floor."""
-    theta = records["last_slope"][owners] * t + records["last_intercept"][owners]
-    early = np.flatnonzero(t < records["last_changepoint"][owners])
+def _thetas(table: ModelTable, rows: RowBlock, records: Records, t: Floats) -> Floats:
+    """The trend's line at each t."""
+    fields = ("last_slope", "last_intercept", "last_changepoint")
+    slope, intercept, changepoint = (np.repeat(records[name], rows.lengths) for name in fields)
+    theta: Floats = slope * t + intercept
+    early = np.flatnonzero(t < changepoint)
     if len(early):
+        owners = np.repeat(np.arange(len(records)), rows.lengths)
         theta[early] = _theta_between(table, records[owners[early]], t[early])
-    y_scale, floor = records["y_scale"][owners], records["constant_floor"][owners]
-    is_logistic = records["growth"][owners] == _LOGISTIC
-    if not is_logistic.any():
+    return theta
+
+
+def _trends(rows: RowBlock, records: Records, theta: Floats) -> tuple[Floats, Floats, Floats | None]:
+    """Trend and floor in the unit of y, and the scaled cap; NaN where a bound is missing or cap is not above floor."""
+    y_scale, floor = (np.repeat(records[name], rows.lengths) for name in ("y_scale", "constant_floor"))
+    if not (records["growth"] == _LOGISTIC).any():
         return theta * y_scale + floor, floor, None
-    floor = np.where(records["has_floor"][owners], rows.column("floor"), floor)
+    is_logistic, has_floor = (
+        np.repeat(values, rows.lengths) for values in (records["growth"] == _LOGISTIC, records["has_floor"])
+    )
+    floor = np.where(has_floor, rows.column("floor"), floor)
     cap = np.where(is_logistic, (rows.column("cap") - floor) / y_scale, np.nan)
     cap = np.where(cap > 0, cap, np.nan)
     scaled = np.where(is_logistic, cap * sigmoid(np.where(is_logistic, theta, 0.0)), theta)
@@ -114,19 +131,26 @@ def _theta_between(table: ModelTable, records: Records, t: Floats) -> Floats:
     return theta
 
 
+def calibration_start(records: Records) -> Integers:
+    """(Q,): where in the arena the calibrated horizons of each model begin, with the factors right after them."""
+    parts = records["n_columns"] + 2 * records["n_regressors"] + 3 * records["n_changepoints"] + 2
+    start: Integers = records["block"] + parts
+    return start
+
+
 @dataclass(frozen=True, eq=False)
 class _Effects:
-    """The requests whose models share their features.
+    """The requests whose models share their features: P requests with n rows.
 
-    rows: (n,) of the block. local: (n,), the place of each row's request among the P requests. date: (n,), the place
-    of each row's date among the U dates of design (U, calendar columns). scales: (P,). coefficients: (P, K).
+    rows: (n,) of the block. lengths: (P,). date: (n,), the place of each row's date among the U dates of design
+    (U, calendar columns); None where every request has the U dates. scales: (P,). coefficients: (P, K).
     standardised: (n, R). broken: (n,), rows whose condition is neither true nor false.
     """
 
     features: FeatureTable
     rows: Integers | slice
-    local: Integers
-    date: Integers
+    lengths: Integers
+    date: Integers | None
     design: Floats
     scales: Floats
     coefficients: Floats
@@ -134,63 +158,62 @@ class _Effects:
     broken: npt.NDArray[np.bool_] | None
 
     @classmethod
-    def of(cls, table: ModelTable, block: RowBlock, records: Records, owners: Integers, place: int) -> _Effects:
+    def of(cls, table: ModelTable, block: RowBlock, records: Records, place: int) -> _Effects:
         features = table.features[place]
         chosen = records["features"] == place
-        rows: Integers | slice = slice(None) if chosen.all() else np.flatnonzero(chosen[owners])
-        requests, records = (np.cumsum(chosen) - 1), records[chosen]
-        local = requests[owners[rows]]
-        spans = records["block"][:, None] + np.arange(features.n_columns + 2 * len(features.regressors))
-        numbers = table.arena[spans]
+        rows, lengths = block.of(chosen)
+        records = records.compress(chosen)
         k, r = features.n_columns, len(features.regressors)
-        standardised = np.empty((len(local), r))
+        numbers = table.arena[records["block"][:, None] + np.arange(k + 2 * r)]
+        standardised = np.empty((int(lengths.sum()), r))
         for column, term in enumerate(features.regressors):
-            mean, deviation = numbers[local, k + column], numbers[local, k + r + column]
+            mean, deviation = (np.repeat(numbers[:, first + column], lengths) for first in (k, k + r))
             standardised[:, column] = (block.column(term.name)[rows] - mean) / deviation
-        design, date, broken = _design(features, block, rows)
-        coefficients = numbers[:, :k]
-        return cls(features, rows, local, date, design, records["y_scale"], coefficients, standardised, broken)
+        design, date, broken = _design(features, block, rows, lengths)
+        return cls(features, rows, lengths, date, design, records["y_scale"], numbers[:, :k], standardised, broken)
 
     def component(self, name: str) -> Floats:
         """(n,): what a component adds to each row, in the unit of y or as a share of the trend."""
         features, place = self.features, self.features.components.index(name)
         width, inside = features.n_calendar, features.membership[:, place]
         if not inside.any():
-            return np.zeros(len(self.local))
-        used = np.flatnonzero(inside[:width])
-        design, weights = self.design[:, used], self.coefficients[:, used]
-        if len(design) * len(weights) <= _WASTE * len(self.local):
-            values: Floats = (weights @ design.T)[self.local, self.date]
-        else:
-            values = np.einsum("nk,nk->n", design[self.date], weights[self.local])
+            return np.zeros(len(self.standardised))
+        values = self._calendar(np.flatnonzero(inside[:width]))
         for column in np.flatnonzero(inside[width:]) if features.regressors else ():
-            values = values + self.standardised[:, column] * self.coefficients[self.local, width + column]
+            values += self.standardised[:, column] * np.repeat(self.coefficients[:, width + column], self.lengths)
         if self.broken is not None:
             values[self.broken] = np.nan
-        return values * self.scales[self.local] if features.is_additive[place] else values
+        return values * np.repeat(self.scales, self.lengths) if features.is_additive[place] else values
+
+    def _calendar(self, used: Integers) -> Floats:
+        """(n,): the used columns of the design times their coefficients.
+
+        By dot products and not as one product of matrices, whose last bits depend on how many rows there are.
+        """
+        design, weights = (np.ascontiguousarray(values[:, used]) for values in (self.design, self.coefficients))
+        owners = np.repeat(np.arange(len(weights)), self.lengths)
+        if self.date is not None and len(design) * len(weights) > _WASTE * len(owners):
+            return np.asarray(np.vecdot(design[self.date], weights[owners]))
+        each: Floats = np.vecdot(weights[:, None, :], design)
+        return each.ravel() if self.date is None else each[owners, self.date]
 
 
 def _design(
-    features: FeatureTable, block: RowBlock, rows: Integers | slice
-) -> tuple[Floats, Integers, npt.NDArray[np.bool_] | None]:
-    """The design of the distinct dates, the place of each row's date among them, and which rows' conditions fail."""
+    features: FeatureTable, block: RowBlock, rows: Integers | slice, lengths: Integers
+) -> tuple[Floats, Integers | None, npt.NDArray[np.bool_] | None]:
+    """The design of the distinct dates, the place of each row's date among them, and which rows' conditions fail.
+
+    Without places, and without a sort, where all requests have the same dates.
+    """
     ds = block.ds[rows]
     if features.conditions:  # two rows of one date may differ in them, so each row keeps a design of its own
         conditions = {name: block.column(name)[rows] for name in features.conditions}
         broken = ~np.logical_and.reduce([np.isin(values, (0.0, 1.0)) for values in conditions.values()])
         mended = {name: np.where(broken, 0.0, values) for name, values in conditions.items()}
         return features.calendar_design(ds, mended), np.arange(len(ds)), broken
-    dates, date = _distinct(ds, block.offsets)
-    return features.calendar_design(dates), date, None
-
-
-def _distinct(ds: Integers, offsets: Integers) -> tuple[Integers, Integers]:
-    """The distinct dates and each row's place among them; without a sort where all requests have the same dates."""
-    if len(offsets) > 1 and len(ds) == offsets[-1]:
-        length = int(offsets[1])
-        if length and len(ds) == length * (len(offsets) - 1):
-            grid = ds.reshape(-1, length)
-            if np.array_equal(grid, np.broadcast_to(grid[0], grid.shape)):
-                return grid[0], np.tile(np.arange(length), len(grid))
+    if (lengths == lengths[0]).all():
+        grid = ds.reshape(len(lengths), -1)
+        if (grid == grid[0]).all():
+            return features.calendar_design(grid[0]), None, None
     dates, date = np.unique(ds, return_inverse=True)
-    return dates, date
+    return features.calendar_design(dates), date, None

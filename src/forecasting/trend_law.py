@@ -22,6 +22,8 @@ functions, hence smooth, increasing in x, and exact for every probability and ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,17 @@ Floats = npt.NDArray[np.float64]
 MAX_INTENSITY = 60.0  # beyond, U is nearly normal: see `SpreadNodes.at`
 _CONTOUR = 20  # points on the upper half of the contour; the error falls as 2.85**(-2*20)
 _RARE = 1e-3  # below this intensity the law of U, given that it is not 0, no longer changes
+
+
+class Spread(NamedTuple):
+    """The law of a displacement U, for each of R rows, by J nodes: E g(sqrt(V)) = atom g(0) + sum of weight g(spread).
+
+    atom: (R,) P(U = 0). spread, weight: (R, J), ascending; the weights of a row sum to 1 - atom.
+    """
+
+    atom: Floats
+    spread: Floats
+    weight: Floats
 
 
 def spread_nodes(intensity: Floats, count: int = 64) -> tuple[Floats, Floats]:
@@ -83,8 +96,8 @@ class SpreadNodes:
         unit = spread[0] / np.sqrt(69.0 + 1.54 * np.exp(log_intensity[0]))
         return cls(log_intensity, unit, weight / weight.sum(axis=1, keepdims=True))
 
-    def at(self, intensity: Floats) -> tuple[Floats, Floats, Floats]:
-        """P(N = 0) (R,), nodes (R, J) and weights (R, J) for any intensity >= 0, (R,).
+    def at(self, intensity: Floats) -> Spread:
+        """The law of U for any intensity >= 0, (R,).
 
         Above MAX_INTENSITY, V keeps the shape it has there, with the mean 2/3 lambda and the variance 8/5 lambda
         of the intensity asked for; what that misses is of the order 1/lambda**2.
@@ -99,4 +112,10 @@ class SpreadNodes:
         mean = (2.0 / 3.0 * known)[:, None]
         growth = (np.maximum(intensity, MAX_INTENSITY) / MAX_INTENSITY)[:, None]
         variance = growth * np.where(narrowing < 1.0, mean + (variance - mean) * narrowing, variance)
-        return np.exp(-intensity), np.sqrt(variance), -np.expm1(-intensity)[:, None] * share
+        return Spread(np.exp(-intensity), np.sqrt(variance), -np.expm1(-intensity)[:, None] * share)
+
+
+@lru_cache(maxsize=4)
+def process_nodes(count: int) -> SpreadNodes:
+    """The documented process's law by `count` nodes; built once in some hundredths of a second."""
+    return SpreadNodes.build(count)
