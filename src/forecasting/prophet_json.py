@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecasting.calendar import infer_frequency
+from forecasting.calendar import infer_frequency, offset_of
 from forecasting.errors import Inexpressible, ModelError
 from forecasting.prophet_features import check_known, read_features, read_number
 from forecasting.state import Calibration, ForecastModel
@@ -115,7 +115,7 @@ def _model(state: Mapping[str, Any], freq: str | None) -> ForecastModel:
         n_history=_rows_of_history(state),
         interval_width=_interval_width(state),
         last_date=int(dates[-1]) if len(dates) else None,
-        freq=freq or own.get("freq") or _frequency(dates),
+        freq=freq or _own_frequency(own) or _frequency(dates),
         calibration=_calibration(own),
         solver=own.get("solver", "cmdstan"),
         log_posterior=_log_posterior(state["params"]),
@@ -189,6 +189,13 @@ def _dates(series: str) -> Integers:
     if len(dates):
         _nanoseconds(int(max(dates[-1], -dates[0])))
     return dates * 1000
+
+
+def _own_frequency(own: Mapping[str, Any]) -> str | None:
+    found = own.get("freq")
+    if found is not None:
+        offset_of(found)  # raises where it is no frequency
+    return found
 
 
 def _frequency(dates: Integers) -> str | None:

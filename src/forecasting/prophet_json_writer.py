@@ -93,8 +93,9 @@ def _changepoints(model: ForecastModel) -> pd.Series[Any]:
     """The changepoints' dates, none where the one at 0 only stands in for them."""
     if model.n_changepoints == 1 and model.changepoints_t[0] == 0 and not model.delta.any():
         return pd.Series(np.empty(0, dtype="M8[ns]"), name="ds")
-    dates = model.start + np.round(model.changepoints_t * model.t_scale).astype(np.int64)
-    return pd.Series(dates.view("M8[ns]"), name="ds")
+    # To the microsecond, because scaled time has not all the digits that nanoseconds have.
+    dates = model.start // 1000 + np.round(model.changepoints_t * model.t_scale / 1000).astype(np.int64)
+    return pd.Series(dates.view("M8[us]"), name="ds")
 
 
 def _prophet_history(model: ForecastModel, history: pd.DataFrame) -> pd.DataFrame:

@@ -37,9 +37,11 @@ class Calibration:
     factors: Floats
 
     def __post_init__(self) -> None:
-        if len(self.factors) == 0 or self.factors.shape != self.horizons.shape:
+        if len(self.factors) == 0 or self.factors.ndim != 1 or self.factors.shape != self.horizons.shape:
             raise ModelError("a calibration needs one factor for each of its horizons, and at least one")
-        if not (np.all(np.isfinite(self.factors)) and np.all(self.factors > 0) and np.all(np.diff(self.horizons) > 0)):
+        if not (np.isfinite(self.factors).all() and np.isfinite(self.horizons).all()):
+            raise ModelError("a calibration needs finite numbers")
+        if np.any(self.factors <= 0) or np.any(np.diff(self.horizons) <= 0):
             raise ModelError("a calibration needs positive factors at ascending horizons")
 
     @classmethod
