@@ -16,6 +16,59 @@ from forecasting.trend_law import SpreadNodes, spread_nodes
 Floats = npt.NDArray[np.float64]
 
 
+def _inverted(probability: float, intensity: float, noise: float) -> float:
+    """The quantile of U + noise * Z by Gil-Pelaez's formula and bisection: nothing in common with our own way."""
+    reach = 12.0 * noise + 45.0 + 8.0 * np.sqrt(intensity)
+    u = (np.arange(1 << 17) + 0.5) * np.pi / reach
+    atom = np.exp(-intensity)
+    smooth = atom * np.expm1(intensity * np.arctan(u) / u) * np.exp(-0.5 * (noise * u) ** 2) / (u * reach)
+    low, high = 0.0, reach / 2
+    for _ in range(60):
+        x = 0.5 * (low + high)
+        below = 0.5 * (1 - atom) + np.sin(x * u) @ smooth + atom * ndtr(x / noise)
+        low, high = (x, high) if below < probability else (low, x)
+    return 0.5 * (low + high)
+
+
+@pytest.mark.parametrize("probability", [0.6, 0.9, 0.975, 0.999])
+@pytest.mark.parametrize("noise", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("intensity", [1e-3, 0.05, 0.5, 5.0, 30.0])
+def test_the_solver_agrees_with_an_independent_inversion(probability: float, noise: float, intensity: float) -> None:
+    """To 1e-10, and the table to 4e-4."""
+    truth = _inverted(probability, intensity, noise)
+    arrays = np.array([intensity]), np.ones(1), np.array([noise])
+    assert solved_half_width(probability, *arrays)[0] == pytest.approx(truth, rel=1e-10)
+    assert linear_half_width(probability, *arrays)[0] == pytest.approx(truth, rel=4e-4)
+
+
+def test_the_nodes_have_the_moments_of_the_law() -> None:
+    """Mass 1 - exp(-lambda), E V = 2/3 lambda, var V = 8/5 lambda; also read between the grid and beyond it."""
+    intensity = np.array([1e-4, 0.01, 1.0, 20.0, 60.0])
+    spread, weight = spread_nodes(intensity)
+    np.testing.assert_allclose(weight.sum(axis=1), -np.expm1(-intensity), rtol=1e-9)
+    np.testing.assert_allclose((weight * spread**2).sum(axis=1), intensity * 2 / 3, rtol=1e-9)
+    intensity = np.array([0.0123, 3.3, 59.0, 61.0, 900.0])
+    _, spread, weight = SpreadNodes.build(32).at(intensity)
+    second = (intensity * 2 / 3) ** 2 + intensity * 8 / 5
+    np.testing.assert_allclose((weight * spread**4).sum(axis=1), second, rtol=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    log_intensity=st.floats(-14.0, 8.0),
+    log_ratio=st.floats(-12.0, 12.0),
+    probability=st.sampled_from([0.6, 0.9, 0.975]),
+)
+def test_the_table_continues_where_it_ends(log_intensity: float, log_ratio: float, probability: float) -> None:
+    """Inside, outside and across every edge: the solver's half-width, within 1.5e-3, where the solver can go."""
+    intensity, ratio = np.exp([log_intensity]), np.exp([log_ratio])
+    got = linear_half_width(probability, intensity, np.ones(1), ratio)
+    assert got[0] >= float(ndtri(probability)) * ratio[0] * (1 - 1e-3)
+    if intensity[0] <= 60.0:
+        truth = solved_half_width(probability, intensity, np.ones(1), ratio)
+        np.testing.assert_allclose(got, truth, rtol=1.5e-3)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     log_intensities=st.lists(st.floats(-14.0, 8.0), min_size=1, max_size=6),
