@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 def _inverted(probability: float, intensity: float, noise: float) -> float:
     """The quantile of U + noise * Z by Gil-Pelaez's formula and bisection: nothing in common with our own way."""
     reach = 12.0 * noise + 45.0 + 8.0 * np.sqrt(intensity)
-    u = (np.arange(1 << 17) + 0.5) * np.pi / reach
+    u = (np.arange(int(8.5 / noise * reach / np.pi)) + 0.5) * np.pi / reach  # beyond, the noise leaves nothing
     atom = np.exp(-intensity)
     smooth = atom * np.expm1(intensity * np.arctan(u) / u) * np.exp(-0.5 * (noise * u) ** 2) / (u * reach)
     low, high = 0.0, reach / 2
