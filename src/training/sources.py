@@ -195,11 +195,13 @@ def _read_query(source: SourceConfig, wanted: Sequence[str]) -> Iterator[pd.Data
         try:
             with engine.connect() as connection:
                 # Without parameters a percent sign in the query is just that.
-                streaming = connection.execution_options(no_parameters=True, yield_per=BATCH_ROWS)
+                streaming = connection.execution_options(
+                    no_parameters=True, stream_results=True, max_row_buffer=BATCH_ROWS
+                )
                 with streaming.exec_driver_sql(source.query) as result:
                     columns = list(result.keys())
                     chosen = _choose(wanted, columns)
-                    for rows in result.partitions():
+                    for rows in result.partitions(BATCH_ROWS):
                         yield _as_table(rows, columns, source.columns.segment)[chosen]
         finally:
             engine.dispose()

@@ -23,7 +23,7 @@ from training.config import SourceConfig
 from training.errors import SourceError
 from training.sources import read_batches
 
-RUN_BYTES = 64 << 20
+RUN_BYTES = 32 << 20
 _PIECE_ROWS = 1 << 14  # of each run that many rows are in memory while chunks are cut
 _SHOWN = 5  # rows without a key that a report names
 
