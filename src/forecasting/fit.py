@@ -20,9 +20,10 @@ from forecasting.calendar import infer_frequency
 from forecasting.errors import FitError, ModelError
 from forecasting.features import FeatureTable
 from forecasting.history import History
-from forecasting.posterior import NoFiniteOptimum
+from forecasting.linear import Normal
+from forecasting.posterior import MapSolution, NoFiniteOptimum
 from forecasting.prepare import Calendar, Design, Regressors, ScaledSeries
-from forecasting.solver import SOLVER, MapSolution, Normal, solve
+from forecasting.solver import SOLVER, solve
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
 

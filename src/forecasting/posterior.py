@@ -20,7 +20,7 @@ Growth = Literal["linear", "logistic", "flat"]
 _GROWTHS: tuple[Growth, ...] = ("linear", "logistic", "flat")  # in the order of Stan's trend_indicator
 
 TREND_PRIOR = 5.0  # the standard deviation of k and of m
-_LARGEST_EXPONENT = 500.0  # beyond it a logistic curve is 0 or 1 to the last digit
+LARGEST_EXPONENT = 500.0  # beyond it a logistic curve is 0 or 1 to the last digit
 
 
 class NoFiniteOptimum(FitError):
@@ -103,6 +103,15 @@ class MapParameters:
         return np.concatenate([[self.k, self.m], self.beta, self.delta])
 
 
+@dataclass(frozen=True)
+class MapSolution:
+    """A maximum of the posterior: where, how high (as Stan's lp__), after how many rounds of the solver."""
+
+    parameters: MapParameters
+    log_posterior: float
+    rounds: int
+
+
 def trend(problem: MapProblem, theta: Floats, hinges: Floats) -> Floats:
     """The trend, (T,), of parameters in the order k, m, beta, delta.
 
@@ -115,7 +124,7 @@ def trend(problem: MapProblem, theta: Floats, hinges: Floats) -> Floats:
         return np.full(len(problem.t), m)
     if problem.growth == "linear":
         return np.asarray(k * problem.t + m + hinges @ delta)
-    exponent = np.clip(k * (problem.t - m) + hinges @ delta, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    exponent = np.clip(k * (problem.t - m) + hinges @ delta, -LARGEST_EXPONENT, LARGEST_EXPONENT)
     return np.asarray(problem.cap / (1.0 + np.exp(-exponent)))
 
 

@@ -72,7 +72,9 @@ class Calendar:
     @cached_property
     def indicators(self) -> tuple[Floats, Floats]:
         """(K,) each: 1 for the columns that are added to the trend, and for those that multiply it."""
-        modes = [mode for _, mode in self.features.column_terms] or [None]
+        modes = [mode for _, mode in self.features.column_terms]
+        if not modes:
+            return np.zeros(1), np.zeros(1)
         additive, multiplicative = (np.array([mode == wanted for mode in modes], dtype=np.float64) for wanted in MODES)
         return additive, multiplicative
 
@@ -209,4 +211,5 @@ def _changepoints(t: Floats, spec: ProphetSpec) -> Floats:
     count = min(spec.n_changepoints, size - 1)
     if count < 1:
         return np.zeros(1)
-    return t[np.linspace(0, size - 1, count + 1).round().astype(int)[1:]]
+    places = np.linspace(0, size - 1, count + 1).round().astype(np.intp)
+    return np.asarray(t[places[1:]])
