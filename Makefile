@@ -42,7 +42,7 @@ serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 test: $(READY) ## all tests but the long proofs
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## the long proofs: 20 kills of a training job, the load test at full length
+test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
 	$(BIN)/pytest -m slow --timeout 1800 $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
@@ -66,7 +66,7 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 bench: $(READY) ## all benchmarks
-	$(BIN)/python -m benchmarks.serving $(ARGS)
+	for name in forecasting intervals accuracy serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 bench-%: $(READY) ## one benchmark, such as bench-serving
 	$(BIN)/python -m benchmarks.$* $(ARGS)

@@ -1,4 +1,4 @@
-"""The two BentoML services: ForecastService speaks HTTP, ProphetRunner fits and predicts.
+"""The two BentoML services: ForecastService speaks HTTP and forecasts, ProphetRunner fits.
 
 `bentoml serve service:ForecastService` runs both; `make serve` does so on 127.0.0.1:3000.
 """
@@ -20,7 +20,7 @@ from bentoml.exceptions import BentoMLException
 from pydantic import TypeAdapter
 
 from serving.app import ForecastApp
-from serving.backend import RunnerBackend
+from serving.backend import WorkerBackend
 from serving.catalog import open_registry
 from serving.forecaster import Forecaster
 from serving.metrics import Metrics
@@ -51,7 +51,7 @@ _OUTCOMES = TypeAdapter(list[Outcome])
     runner_connection=_KEEP_CONNECTIONS,
 )
 class ProphetRunner:
-    """Forecasts by the real Prophet, in processes of their own, batched by BentoML."""
+    """Fits, and forecasts by the real Prophet, in processes of their own, batched by BentoML."""
 
     def __init__(self) -> None:
         self._forecaster = Forecaster(open_registry(), settings)
@@ -74,12 +74,12 @@ class ProphetRunner:
 )
 @bentoml.asgi_app(http, path="/")
 class ForecastService:
-    """The public HTTP service."""
+    """The public HTTP service; it forecasts registered segments itself."""
 
     runner = bentoml.depends(ProphetRunner)
 
     def __init__(self) -> None:
-        self._backend = RunnerBackend(self._ask, open_registry())
+        self._backend = WorkerBackend(self._ask, open_registry(), settings)
         http.connect(self._backend, Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ))
 
     async def __is_ready__(self) -> bool:

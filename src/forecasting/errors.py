@@ -4,6 +4,7 @@ ForecastingError
 ├── HistoryError  a history has faults; it carries every one of them
 ├── FitError      Prophet or its optimiser failed on a sound history
 ├── ModelError    a stored model is not a fitted Prophet
+│   └── Inexpressible  it is one, with a feature that arrays cannot express
 └── RowsError     the rows to forecast lack what the model needs
 """
 
@@ -57,6 +58,10 @@ class FitError(ForecastingError):
 
 class ModelError(ForecastingError):
     """A stored model is not a fitted Prophet."""
+
+
+class Inexpressible(ModelError):
+    """A sound Prophet with a feature that arrays cannot express; the message names it."""
 
 
 class RowsError(ForecastingError):

@@ -19,18 +19,21 @@ from prophet.serialize import model_from_json, model_to_json
 
 from forecasting.errors import FitError, ModelError, RowsError
 from forecasting.history import History
-from forecasting.spec import ProphetSpec
+from forecasting.spec import ProphetSpec, Solver
 
-SOLVER = "cmdstan"
 _NOISY_LOGGERS = ("prophet", "cmdstanpy")
 
 
-def fit(history: History, spec: ProphetSpec) -> Prophet:
-    """Fit one Prophet to a checked history.
+def fit(history: History, spec: ProphetSpec, solver: Solver = "exact") -> Prophet:
+    """Fit one Prophet to a checked history; `solver_of` says what found its parameters in the end.
 
     Raises FitError when the optimiser fails; its message ends with what cmdstan said.
     """
     model = _build(spec)
+    if solver == "exact":
+        from forecasting.backend import with_exact_solver  # numba, which those who only predict need not load
+
+        with_exact_solver(model)
     frame = with_bounds(history.frame, growth=spec.growth, cap=spec.cap, floor=spec.floor)
     with _kept_chatter() as chatter:
         try:
@@ -38,6 +41,18 @@ def fit(history: History, spec: ProphetSpec) -> Prophet:
         except Exception as error:  # prophet and cmdstanpy raise bare Exceptions and RuntimeErrors
             raise FitError(f"Prophet could not be fitted: {error}", chatter.getvalue()) from error
     return model
+
+
+def solver_of(model: Prophet) -> Solver:
+    """What found a model's parameters: exact, or cmdstan, which also fits what the exact solver hands on."""
+    found: Solver | None = getattr(model.stan_backend, "solver", None)
+    return found or "cmdstan"
+
+
+def log_posterior_of(model: Prophet) -> float | None:
+    """The logarithm of Stan's density at the parameters, None for posterior draws."""
+    heights = np.ravel(model.params.get("lp__", ()))
+    return float(heights[0]) if len(heights) == 1 else None
 
 
 def predict(model: Prophet, rows: pd.DataFrame, *, interval_width: float | None = None, seed: int) -> pd.DataFrame:
@@ -98,7 +113,10 @@ def component_columns(model: Prophet) -> tuple[str, ...]:
 
 def history_rows(model: Prophet) -> pd.DataFrame:
     """The rows that the model was fitted to, as `predict` takes them: ds and the required columns."""
-    return _history(model)[["ds", *required_columns(model)]].reset_index(drop=True)
+    rows = _history(model)[["ds", *required_columns(model)]].reset_index(drop=True)
+    for name, regressor in model.extra_regressors.items():  # kept standardised; predict would do it once more
+        rows[name] = rows[name] * regressor["std"] + regressor["mu"]
+    return rows
 
 
 def history_dates(model: Prophet) -> pd.DatetimeIndex:

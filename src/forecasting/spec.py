@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Mode = Literal["additive", "multiplicative"]
+Solver = Literal["exact", "cmdstan"]
 Prior = Annotated[float, Field(gt=0)]
 
 

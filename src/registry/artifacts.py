@@ -2,7 +2,7 @@
 
 `mlflow.prophet.load_model` puts an artifact's code/ folder on sys.path, and `mlflow.pyfunc.load_model` imports
 any module that MLmodel names: both would run a stranger's code inside the service. Here MLmodel is read as YAML, an
-artifact that brings code is refused, and the model itself is read as JSON.
+artifact that brings code is refused, and the model itself is handed on as the JSON text that it is.
 """
 
 from __future__ import annotations
@@ -10,35 +10,31 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from forecasting import prophet_model
-from forecasting.errors import ModelError
 from registry.errors import BadArtifact
-
-if TYPE_CHECKING:
-    from prophet import Prophet
 
 MAX_MODEL_BYTES = 64 * 2**20
 
 
-def load_prophet(location: str, uri: str) -> Prophet:
-    """Load the Prophet whose artifact lies at location, in the store at uri.
+def read_prophet(location: str, uri: str) -> str:
+    """The JSON of the Prophet whose artifact lies at location, in the store at uri; what it says is not looked at.
 
-    Raises BadArtifact naming what is wrong: unreadable or missing files, another flavor than prophet,
-    code in the artifact, a model that does not parse or holds numbers that are not finite.
+    Raises BadArtifact naming what is wrong: unreadable, missing or oversized files, another flavor than prophet,
+    code in the artifact, a model that is no JSON.
     """
     with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
         files = _Files(location, uri, Path(scratch))
         data = _checked_data_name(files.read("MLmodel"))
         text = files.read(data)
+    if not text.startswith('"'):
+        return text
     try:
-        document = json.loads(text)
-        return prophet_model.from_json(document if isinstance(document, str) else text)
-    except (ValueError, ModelError) as error:
+        return str(json.loads(text))  # MLflow writes Prophet's JSON text as a JSON text
+    except ValueError as error:
         raise BadArtifact(f"{data} at {location}: {error}") from error
 
 

@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from forecasting.errors import Inexpressible, ModelError
+from forecasting.state import ForecastModel
 from registry import artifacts, names, store
 from registry.errors import (
     BadArtifact,
@@ -153,14 +155,22 @@ class Registry:
         """Let the alias `challenger` name a version."""
         self._set_alias(model_name(segment), CHALLENGER, number)
 
-    def load(self, version: ModelVersion) -> Prophet:
-        """Load a version's Prophet, running nothing that its artifact carries. Raises BadArtifact."""
+    def read(self, version: ModelVersion) -> str:
+        """A version's Prophet in its own JSON, running nothing that its artifact carries. Raises BadArtifact."""
         with self._asking():
             location = self.client.get_model_version_download_uri(version.name, str(version.version))
         try:
-            return artifacts.load_prophet(location, self.uri)
+            return artifacts.read_prophet(location, self.uri)
         except BadArtifact as error:
-            raise BadArtifact(f"segment {version.segment!r} version {version.version}: {error}") from error
+            raise bad_artifact(version, error) from error
+
+    def load(self, version: ModelVersion) -> ForecastModel | Prophet:
+        """A version's model as arrays, or the Prophet itself where arrays cannot express it. Raises BadArtifact."""
+        text = self.read(version)
+        try:
+            return _arrays_or_prophet(text, version.tags.get("forecast.freq"))
+        except ModelError as error:
+            raise bad_artifact(version, error) from error
 
     def _registered(self, segment: str) -> RegisteredModel:
         try:
@@ -227,6 +237,20 @@ class Registry:
     def _unavailable(self, error: Exception) -> RegistryUnavailable:
         where = store.without_password(self.uri)
         return RegistryUnavailable(f"the registry at {where} does not answer: {type(error).__name__}: {error}")
+
+
+def bad_artifact(version: ModelVersion, error: Exception) -> BadArtifact:
+    """Say which version's files are refused, and why."""
+    return BadArtifact(f"segment {version.segment!r} version {version.version}: {error}")
+
+
+def _arrays_or_prophet(text: str, freq: str | None) -> ForecastModel | Prophet:
+    try:
+        return ForecastModel.from_json(text, freq=freq)
+    except Inexpressible:
+        from forecasting import prophet_model  # takes a second to import, which few versions need to pay
+
+        return prophet_model.from_json(text)
 
 
 class _NotThere(Exception):

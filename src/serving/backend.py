@@ -1,4 +1,4 @@
-"""What stands behind the HTTP app in a worker: runners for forecasts, the registry for everything else."""
+"""What stands behind the HTTP app in a worker: its own models, runners for what they cannot do, the registry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
 from registry.versions import ModelVersion
+from serving.catalog import Catalog, Loaded
+from serving.loading import load_arrays
+from serving.model import ServingModel, outcome_of
 from serving.outcomes import Outcome, Refused
 from serving.schemas import ForecastRequest, Health, ServedModel, ServedModels
+from serving.settings import Settings
 
 log = logging.getLogger("serving.backend")
 
@@ -22,19 +27,51 @@ Answer = TypeVar("Answer")
 _CHECK_SECONDS = 2.0  # a health probe older than this is made anew
 
 
-class RunnerBackend:
-    """Sends forecasts to the runners, one request a call so that the runner's batcher may merge them."""
+class WorkerBackend:
+    """Forecasts registered segments in this process, from arrays, and sends the rest to the runners.
 
-    def __init__(self, ask: Ask, registry: Registry) -> None:
+    The rest is inline history, which has to be fitted; rows of the history, which workers do not keep; and models
+    that only the real Prophet can predict. Each request to a runner is a call of its own: its batcher merges them.
+    """
+
+    def __init__(self, ask: Ask, registry: Registry, settings: Settings) -> None:
         self._ask = ask
         self._registry = registry
+        self._catalog: Catalog[ServingModel | None] = Catalog(
+            registry, settings, lambda version, text: load_arrays(version, text, settings.mode), settings.models_cached
+        )
+        self._asked: dict[tuple[str, int | None], asyncio.Task[Loaded[ServingModel | None]]] = {}
         self._checked_at = -_CHECK_SECONDS
         self._fault: str | None = None
 
     async def forecast(self, request: ForecastRequest) -> Outcome:
-        """The outcome of one request. Raises Refused when no runner takes it."""
-        (outcome,) = await self._ask([request])
-        return outcome
+        """The outcome of one request."""
+        try:
+            model = None if request.data is not None or request.include_history else await self._model(request)
+            if model is None:
+                (outcome,) = await self._ask([request])
+                return outcome
+        except Refused as error:
+            return error.refusal
+        return outcome_of(request, lambda _: model)
+
+    async def _model(self, request: ForecastRequest) -> ServingModel | None:
+        """The registered model of a request, None where it takes a runner. Raises Refused."""
+        loaded = self._catalog.fresh(request.model_id) if request.version is None else None
+        return (loaded or await self._load(request.model_id, request.version)).model
+
+    async def _load(self, segment: str, number: int | None) -> Loaded[ServingModel | None]:
+        """Ask the registry in a thread, once for all who want the same at the same time. Raises Refused."""
+        key = segment, number
+        if key not in self._asked:
+            load = (
+                partial(self._catalog.champion, segment)
+                if number is None
+                else partial(self._catalog.version, segment, number)
+            )
+            self._asked[key] = asyncio.create_task(asyncio.to_thread(load))
+            self._asked[key].add_done_callback(lambda _: self._asked.pop(key))
+        return await asyncio.shield(self._asked[key])
 
     async def models(self, limit: int, page_token: str | None) -> ServedModels:
         """A page of champions. Raises Refused."""

@@ -1,11 +1,16 @@
-"""The registered models that one runner process holds: found by alias, kept by version, never lost to a bad one."""
+"""The registered models that one process holds: found by alias, kept by version, never lost to a bad one."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from cachetools import LRUCache, TTLCache
 
+from forecasting.errors import ModelError
 from registry.errors import (
     BadArtifact,
     BadSegment,
@@ -15,14 +20,14 @@ from registry.errors import (
     UnknownSegment,
     UnknownVersion,
 )
-from registry.registry import Registry
+from registry.registry import Registry, bad_artifact
 from registry.store import fail_fast
 from registry.versions import ModelVersion
-from serving.model import ServingModel
 from serving.outcomes import Code, Refused
 from serving.settings import Settings
 
 log = logging.getLogger("serving.catalog")
+Model = TypeVar("Model")
 
 _BAD_VERSION_SECONDS = 30.0  # how long a version that did not load is left alone
 _LOOKUPS_KEPT = 100_000
@@ -51,39 +56,62 @@ def open_registry() -> Registry:
     return registry
 
 
-class Catalog:
+@dataclass(frozen=True)
+class Loaded(Generic[Model]):
+    """A version and what was made of it."""
+
+    version: ModelVersion
+    model: Model
+
+
+class Catalog(Generic[Model]):
     """Champions by segment and versions by number, loaded when first asked for.
 
+    make: turns a version and its Prophet in JSON into what this process answers from; raises ModelError.
+    capacity: models kept at a time.
     What the alias names is read again after `champion_ttl_seconds`. While the registry does not answer, and where
-    a new champion does not load, the segment's last good model goes on serving.
+    a new champion does not load, the segment's last good model goes on serving. Threads may share a catalog.
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(
+        self, registry: Registry, settings: Settings, make: Callable[[ModelVersion, str], Model], capacity: int
+    ) -> None:
         self._registry = registry
+        self._make = make
+        self._lock = threading.Lock()  # held for the caches alone, never while the registry is asked
         self._champions: TTLCache[str, ModelVersion | RegistryError] = TTLCache(
             _LOOKUPS_KEPT, settings.champion_ttl_seconds
         )
-        self._models: LRUCache[tuple[str, int], ServingModel] = LRUCache(settings.models_cached)
-        self._last_good: LRUCache[str, ServingModel] = LRUCache(settings.models_cached)
+        self._models: LRUCache[tuple[str, int], Loaded[Model]] = LRUCache(capacity)
+        self._last_good: LRUCache[str, Loaded[Model]] = LRUCache(capacity)
         self._bad: TTLCache[tuple[str, int], BadArtifact] = TTLCache(1024, _BAD_VERSION_SECONDS)
 
-    def champion(self, segment: str) -> ServingModel:
+    def fresh(self, segment: str) -> Loaded[Model] | None:
+        """The segment's champion where it is known and loaded, without asking anybody."""
+        with self._lock:
+            found = self._champions.get(segment)
+            return None if not isinstance(found, ModelVersion) else self._models.get((found.name, found.version))
+
+    def champion(self, segment: str) -> Loaded[Model]:
         """The segment's champion, or its last good one. Raises Refused."""
         try:
-            model = self._load(self._find_champion(segment))
+            loaded = self._load(self._find_champion(segment))
         except (BadArtifact, RegistryUnavailable) as error:
-            last = self._last_good.get(segment)
+            with self._lock:
+                last = self._last_good.get(segment)
             if last is None:
                 raise _refused(error) from error
-            log.warning("segment %r goes on with version %s: %s", segment, last.info.version, error)
+            log.warning("segment %r goes on with version %s: %s", segment, last.version.version, error)
             return last
         except RegistryError as error:
-            self._last_good.pop(segment, None)
+            with self._lock:
+                self._last_good.pop(segment, None)
             raise _refused(error) from error
-        self._last_good[segment] = model
-        return model
+        with self._lock:
+            self._last_good[segment] = loaded
+        return loaded
 
-    def version(self, segment: str, number: int) -> ServingModel:
+    def version(self, segment: str, number: int) -> Loaded[Model]:
         """One version by its number. Raises Refused."""
         try:
             return self._load(self._registry.version(segment, number))
@@ -91,31 +119,42 @@ class Catalog:
             raise _refused(error) from error
 
     def _find_champion(self, segment: str) -> ModelVersion:
-        found = self._champions.get(segment)
+        with self._lock:
+            found = self._champions.get(segment)
         if found is None:
             try:
                 found = self._registry.champion(segment)
             except RegistryError as error:
                 found = error
-            self._champions[segment] = found
+            with self._lock:
+                self._champions[segment] = found
         if isinstance(found, RegistryError):
             raise found
         return found
 
-    def _load(self, version: ModelVersion) -> ServingModel:
+    def _load(self, version: ModelVersion) -> Loaded[Model]:
         key = (version.name, version.version)
-        if key in self._bad:
-            raise self._bad[key]
-        model = self._models.get(key)
-        if model is None:
+        with self._lock:
+            bad, loaded = self._bad.get(key), self._models.get(key)
+        if bad is not None:
+            raise bad
+        if loaded is None:
+            loaded = self._read(version)
+            with self._lock:
+                self._models[key] = loaded
+        return loaded
+
+    def _read(self, version: ModelVersion) -> Loaded[Model]:
+        try:
             try:
-                model = ServingModel.registered(version, self._registry.load(version))
-            except BadArtifact as error:
-                self._bad[key] = error
-                log.error("refused: %s", error)
-                raise
-            self._models[key] = model
-        return model
+                return Loaded(version, self._make(version, self._registry.read(version)))
+            except ModelError as error:
+                raise bad_artifact(version, error) from error
+        except BadArtifact as error:
+            with self._lock:
+                self._bad[version.name, version.version] = error
+            log.error("refused: %s", error)
+            raise
 
 
 def _refused(error: RegistryError) -> Refused:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from registry.registry import Registry
 from serving.catalog import Catalog
 from serving.inline import InlineFits
+from serving.loading import load_any
+from serving.model import ServingModel, outcome_of
 from serving.outcomes import Outcome, Refusal, Refused
-from serving.schemas import Forecast, ForecastRequest
+from serving.schemas import ForecastRequest
 from serving.settings import Settings
 
 log = logging.getLogger("serving.forecaster")
@@ -19,25 +21,34 @@ class Forecaster:
     """Finds or fits the model that each request means, and forecasts with it."""
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
-        self._catalog = Catalog(registry, settings)
+        self._catalog = Catalog(
+            registry, settings, lambda version, text: load_any(version, text, settings.mode), settings.prophets_cached
+        )
         self._fits = InlineFits(settings)
 
     def answer(self, requests: Sequence[ForecastRequest]) -> list[Outcome]:
         """One outcome a request, in order; a request that fails leaves its neighbours alone."""
-        return [self._outcome(request) for request in requests]
+        inline = [request for request in requests if request.data is not None]
+        fitted = self._fit_together(inline)
 
-    def _outcome(self, request: ForecastRequest) -> Outcome:
+        def find(request: ForecastRequest) -> ServingModel:
+            if request.data is None:
+                return self._registered(request)
+            found = fitted[id(request)] if fitted else self._fits.models([request])[0]
+            if isinstance(found, Refusal):
+                raise Refused(found.code, found.detail, found.faults)
+            return found
+
+        return [outcome_of(request, find) for request in requests]
+
+    def _fit_together(self, requests: Sequence[ForecastRequest]) -> dict[int, ServingModel | Refusal]:
         try:
-            return self._forecast(request)
-        except Refused as error:
-            return error.refusal
-        except Exception:  # a batch has strangers in it: one bug must not cost them their answers
-            log.exception("a request failed for a reason that nobody planned for")
-            return Refusal("internal_error", "the service failed on this request; its log says why")
+            return dict(zip(map(id, requests), self._fits.models(requests), strict=True))
+        except Exception:
+            log.exception("these histories could not be fitted together; each is tried alone")
+            return {}
 
-    def _forecast(self, request: ForecastRequest) -> Forecast:
-        if request.data is not None:
-            return self._fits.model(request).answer(request)
+    def _registered(self, request: ForecastRequest) -> ServingModel:
         if request.version is not None:
-            return self._catalog.version(request.model_id, request.version).answer(request)
-        return self._catalog.champion(request.model_id).answer(request)
+            return self._catalog.version(request.model_id, request.version).model
+        return self._catalog.champion(request.model_id).model

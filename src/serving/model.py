@@ -1,50 +1,43 @@
-"""One model ready to answer: a Prophet with its frequency and its provenance, and the forecast it gives."""
+"""One model ready to answer: a predictor with its provenance, and the forecast that a request gets from it."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-from prophet import Prophet
 
-from forecasting import prophet_model
-from forecasting.calendar import dates_from, future_dates, infer_frequency, is_subdaily
-from forecasting.errors import RowsError
+from forecasting.calendar import is_subdaily
+from forecasting.errors import ModelError, RowsError
 from registry.versions import ModelVersion
-from serving.outcomes import Code, Refused
+from serving.outcomes import Code, Outcome, Refusal, Refused
+from serving.predictors import Floats, Integers, Predicted, Predictor, Rows
 from serving.schemas import Fault, Forecast, ForecastRequest, ForecastRow, ModelInfo
+
+log = logging.getLogger("serving.model")
 
 
 @dataclass(frozen=True)
 class ServingModel:
-    """A fitted Prophet and what is known of it.
+    """A predictor and what is known of where it comes from."""
 
-    freq is the pandas offset alias of its history's grid; identity tells it from every other model and,
-    with the rows asked for, seeds Prophet's sampling: the same question to the same model has one answer.
-    """
-
-    prophet: Prophet
-    freq: str
-    identity: str
+    predictor: Predictor
     info: ModelInfo
 
     @classmethod
-    def registered(cls, version: ModelVersion, prophet: Prophet) -> ServingModel:
-        """A version of the registry; what its tags don't say is read off its history."""
-        dates = prophet_model.history_dates(prophet)
+    def registered(cls, version: ModelVersion, predictor: Predictor, solver: str) -> ServingModel:
+        """A version of the registry; solver: what the model itself says, where the version's tags do not."""
         return cls(
-            prophet=prophet,
-            freq=version.tags.get("forecast.freq") or infer_frequency(dates),
-            identity=f"{version.name}@{version.version}",
+            predictor=predictor,
             info=ModelInfo(
                 name=version.name,
                 version=version.version,
                 run_id=version.run_id,
-                trained_through=dates[-1].isoformat(),
-                solver=version.tags.get("forecast.solver", prophet_model.SOLVER),
+                trained_through=predictor.trained_through.isoformat(),
+                solver=version.tags.get("forecast.solver", solver),
             ),
         )
 
@@ -54,30 +47,40 @@ class ServingModel:
         Raises Refused: for dates, frequencies or regressors that cannot be used, and for numbers
         that are not finite.
         """
-        freq = request.freq or self.freq
+        freq = request.freq or self.predictor.freq
+        if freq is None:
+            raise _invalid("freq", "the frequency of this model's history is not known: give freq")
         rows = self._rows(request, freq)
         try:
-            frame = prophet_model.predict(
-                self.prophet, rows, interval_width=request.interval_width, seed=self._seed(request, rows)
-            )
+            found = self.predictor.predict(rows, request.interval_width, components=request.components)
         except RowsError as error:
             raise _invalid("regressors", str(error)) from error
-        columns = ["yhat", "yhat_lower", "yhat_upper"]
-        components = prophet_model.component_columns(self.prophet) if request.components else ()
-        if not np.isfinite(frame[[*columns, *components]].to_numpy(dtype=float)).all():
+        if not all(np.isfinite(values).all() for values in _numbers(found)):
             raise Refused(self._fault_code(), "the forecast is not finite: its numbers are too large to compute with")
-        return Forecast(
-            forecast=_as_rows(frame, subdaily=is_subdaily(freq)),
+        return Forecast.model_construct(
+            forecast=_as_rows(rows.ds, found, subdaily=is_subdaily(freq)),
             model_id=request.model_id,
             generated_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             model=self.info,
-            components={name: frame[name].tolist() for name in components} if request.components else None,
+            components={name: values.tolist() for name, values in found.components.items()}
+            if request.components
+            else None,
         )
 
-    def _rows(self, request: ForecastRequest, freq: str) -> pd.DataFrame:
-        """The frame to predict: the future dates, with history's own rows before them where asked for."""
-        future = pd.DataFrame({"ds": self._future(request, freq)})
-        known = self.prophet.extra_regressors
+    def _rows(self, request: ForecastRequest, freq: str) -> Rows:
+        """The rows to predict: the future ones, with history's own before them where asked for."""
+        ds = self._future(request, freq)
+        columns = {**self._regressors(request), **self._bounds(request, len(ds))}
+        if not request.include_history:
+            return Rows(ds, columns)
+        past = self.predictor.history()
+        both = past.columns.keys() & columns.keys()
+        return Rows(
+            np.concatenate([past.ds, ds]), {name: np.concatenate([past.columns[name], columns[name]]) for name in both}
+        )
+
+    def _regressors(self, request: ForecastRequest) -> dict[str, Floats]:
+        known = self.predictor.inputs
         for name, values in request.regressors.items():
             if name not in known:
                 has = f"it has {', '.join(known)}" if known else "it has none"
@@ -86,33 +89,39 @@ class ServingModel:
                 raise _invalid(
                     f"regressors.{name}", f"{len(values)} values for {request.periods} future rows: give one a row"
                 )
-            future[name] = values
-        future = prophet_model.with_bounds(future, growth=self.prophet.growth, cap=request.cap, floor=request.floor)
-        future = prophet_model.with_last_bounds(self.prophet, future)
-        if not request.include_history:
-            return future
-        history = prophet_model.history_rows(self.prophet)
-        return pd.concat([history, future], ignore_index=True)
+        return {name: np.array(values, dtype=np.float64) for name, values in request.regressors.items()}
 
-    def _future(self, request: ForecastRequest, freq: str) -> pd.DatetimeIndex:
-        try:
-            if request.start is None:
-                last = prophet_model.history_dates(self.prophet)[-1]
-                return future_dates(last, request.periods, freq)
-        except ValueError as error:
-            raise _invalid("freq" if request.freq else "periods", str(error)) from error
-        start = _naive_utc(request.start)
-        try:
-            return dates_from(start, request.periods, freq)
-        except ValueError as error:
-            raise _invalid("freq" if request.freq else "start", str(error)) from error
+    def _bounds(self, request: ForecastRequest, rows: int) -> Mapping[str, Floats]:
+        """The cap and floor of logistic growth: those asked for, else the history's last carried on."""
+        asked = {"cap": request.cap, "floor": request.floor}
+        chosen = {name: last if asked[name] is None else asked[name] for name, last in self.predictor.bounds.items()}
+        return {name: np.full(rows, value) for name, value in chosen.items() if value is not None}
 
-    def _seed(self, request: ForecastRequest, rows: pd.DataFrame) -> int:
-        text = f"{self.identity}|{request.interval_width}|{pd.util.hash_pandas_object(rows).sum()}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    def _future(self, request: ForecastRequest, freq: str) -> Integers:
+        start = None if request.start is None else _naive_utc(request.start)
+        try:
+            return self.predictor.future(request.periods, freq, start)
+        except (ValueError, ModelError) as error:
+            place = "freq" if request.freq else "periods" if start is None else "start"
+            raise _invalid(place, str(error)) from error
 
     def _fault_code(self) -> Code:
         return "unfittable_history" if self.info.name is None else "model_unavailable"
+
+
+def outcome_of(request: ForecastRequest, find: Callable[[ForecastRequest], ServingModel]) -> Outcome:
+    """The forecast by the model that is found for a request, or why there is none: in a batch errors are values."""
+    try:
+        return find(request).answer(request)
+    except Refused as error:
+        return error.refusal
+    except Exception:  # a batch has strangers in it: one bug must not cost them their answers
+        log.exception("a request failed for a reason that nobody planned for")
+        return Refusal("internal_error", "the service failed on this request; its log says why")
+
+
+def _numbers(found: Predicted) -> tuple[Floats, ...]:
+    return (found.yhat, found.yhat_lower, found.yhat_upper, *found.components.values())
 
 
 def _naive_utc(text: str) -> pd.Timestamp:
@@ -124,16 +133,12 @@ def _naive_utc(text: str) -> pd.Timestamp:
     return stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
 
 
-def _as_rows(frame: pd.DataFrame, *, subdaily: bool) -> list[ForecastRow]:
-    form = "%Y-%m-%dT%H:%M:%S" if subdaily else "%Y-%m-%d"
+def _as_rows(ds: Integers, found: Predicted, *, subdaily: bool) -> list[ForecastRow]:
+    dates = np.datetime_as_string(ds.view("M8[ns]"), unit="s" if subdaily else "D").tolist()
     return [
         ForecastRow.model_construct(ds=ds, yhat=yhat, yhat_lower=lower, yhat_upper=upper)
         for ds, yhat, lower, upper in zip(
-            frame["ds"].dt.strftime(form).tolist(),
-            frame["yhat"].tolist(),
-            frame["yhat_lower"].tolist(),
-            frame["yhat_upper"].tolist(),
-            strict=True,
+            dates, found.yhat.tolist(), found.yhat_lower.tolist(), found.yhat_upper.tolist(), strict=True
         )
     ]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from forecasting.intervals import Mode
 
 
 class Settings(BaseSettings):
@@ -22,7 +26,21 @@ class Settings(BaseSettings):
     runner_workers: int = Field(2, ge=1, description="Processes that fit and predict.")
     runner_max_batch: int = Field(32, ge=1, description="Most requests that one runner process takes on in one batch.")
     champion_ttl_seconds: float = Field(
-        1.0, ge=0, description="How long a runner trusts what it last read about a segment's champion."
+        1.0, ge=0, description="How long a process trusts what it last read about a segment's champion."
     )
-    models_cached: int = Field(512, ge=1, description="Registered models that one runner process keeps loaded.")
+    models_cached: int = Field(
+        10_000, ge=1, description="Registered models that one HTTP worker keeps loaded, as arrays."
+    )
+    prophets_cached: int = Field(
+        128, ge=1, description="Registered models that one runner process keeps loaded, with their histories."
+    )
+    intervals: Literal["process", "compat"] = Field(
+        "process",
+        description="Law of the prediction interval: Prophet's documented process, or its vectorized sampler's.",
+    )
     fits_cached: int = Field(128, ge=1, description="Fits of inline history that one runner process keeps.")
+
+    @property
+    def mode(self) -> Mode:
+        """`intervals` as forecasting knows it."""
+        return Mode(self.intervals)

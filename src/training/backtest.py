@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from forecasting import prophet_model
 from forecasting.calendar import Integers, grid_positions, season_length
 from forecasting.history import History
 from forecasting.spec import ProphetSpec
 from training import metrics
 from training.config import BacktestConfig
+from training.cutoffs import Hindsight, by_arrays
 from training.metrics import Floats
 
-_SEED = 0  # the intervals of a backtest are the same each time
 _SPARSEST = 100  # a grid with more steps a row than this is not laid out: rows count as steps then
-
-
-class Fit(Protocol):
-    """As forecasting.prophet_model.fit."""
-
-    def __call__(self, history: History, spec: ProphetSpec, /) -> Any: ...
-
-
-class Predict(Protocol):
-    """As forecasting.prophet_model.predict."""
-
-    def __call__(self, model: Any, rows: pd.DataFrame, /, *, seed: int) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True)
@@ -49,8 +36,7 @@ def backtest(
     history: History,
     spec: ProphetSpec,
     config: BacktestConfig,
-    fit: Fit = prophet_model.fit,
-    predict: Predict = prophet_model.predict,
+    forecaster: Callable[[History, ProphetSpec], Hindsight] = by_arrays,
 ) -> BacktestResult:
     """Fit up to each cutoff, forecast the rows after it, and compare with what came.
 
@@ -66,13 +52,12 @@ def backtest(
         note = f"no backtest: {len(history.frame)} rows, and one cutoff needs {min_train} + {horizon}"
         return BacktestResult(notes=(note,))
     positions = _positions(history)
+    y, forecast = history.frame["y"].to_numpy(), forecaster(history, spec)
     scores, naive_scores = [], []
     for end in ends:
-        train, test = history.frame.iloc[:end], history.frame.iloc[end : end + horizon]
-        past, ahead = _on_grid(positions[:end], train["y"].to_numpy()), positions[end : end + horizon]
-        forecast = _forecast(History(train, history.freq), test, spec, fit, predict)
-        actual = test["y"].to_numpy()
-        scores.append(_score(actual, forecast, past, season))
+        past, ahead = _on_grid(positions[:end], y[:end]), positions[end : end + horizon]
+        actual = y[end : end + horizon]
+        scores.append(_score(actual, forecast(end, horizon), past, season))
         naive = pd.DataFrame({"yhat": seasonal_naive(past, ahead, season)})
         naive_scores.append(_score(actual, naive, past, season))
     measured, undefined = _mean(scores)
@@ -115,13 +100,6 @@ def _on_grid(positions: Integers, values: Floats) -> Floats:
     laid_out = np.full(int(positions[-1]) + 1, np.nan)
     laid_out[positions] = values
     return laid_out
-
-
-def _forecast(train: History, test: pd.DataFrame, spec: ProphetSpec, fit: Fit, predict: Predict) -> pd.DataFrame:
-    """Fit on train and predict the rows of test, whose y the model never sees."""
-    model = fit(train, spec)
-    rows = prophet_model.with_bounds(test.drop(columns="y"), growth=spec.growth, cap=spec.cap, floor=spec.floor)
-    return predict(model, rows.reset_index(drop=True), seed=_SEED)
 
 
 def _score(actual: Floats, forecast: pd.DataFrame, past: Floats, season: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from forecasting.calendar import offset_of
 from forecasting.history import DuplicatePolicy
-from forecasting.spec import ProphetSpec
+from forecasting.spec import ProphetSpec, Solver
 from training.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,12 +97,14 @@ class GateConfig(_Frozen):
 class JobConfig(_Frozen):
     """One training job.
 
+    solver: exact, or cmdstan, Prophet's own, which is some ten times slower and stops short of the optimum at times.
     segments: glob patterns; None: all. workers: processes; None: one a CPU. promote: let the gate move the champion.
     dry_run: train and backtest, and leave the registry alone.
     """
 
     source: SourceConfig
     model: ProphetSpec = ProphetSpec()
+    solver: Solver = "exact"
     checks: ChecksConfig = ChecksConfig()
     backtest: BacktestConfig = BacktestConfig()
     gate: GateConfig = GateConfig()

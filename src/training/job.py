@@ -142,7 +142,8 @@ def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], de
     return {
         "forecast.freq": trained.freq,
         "forecast.trained_through": trained.trained_through.isoformat(),
-        "forecast.solver": prophet_model.SOLVER,
+        "forecast.solver": trained.solver,
+        "forecast.log_posterior": "" if trained.log_posterior is None else repr(trained.log_posterior),
         "forecast.interval_width": str(config.model.interval_width),
         "forecast.dataset_digest": trained.digest,
         "forecast.rows": str(trained.rows),

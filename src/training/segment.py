@@ -12,14 +12,20 @@ from forecasting.history import History, check_history
 from forecasting.spec import ProphetSpec
 from training.backtest import BacktestResult, backtest
 from training.config import JobConfig
+from training.cutoffs import BY_SOLVER
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted segment. model_json: the model in Prophet's own format, which is what crosses processes."""
+    """A fitted segment. model_json: the model in Prophet's own format, which is what crosses processes.
+
+    solver: what found its parameters; log_posterior: the logarithm of Stan's density there.
+    """
 
     segment: str
     model_json: str
+    solver: str
+    log_posterior: float | None
     freq: str
     rows: int
     trained_through: pd.Timestamp
@@ -67,11 +73,13 @@ def extra_columns(spec: ProphetSpec, frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _fit(segment: str, history: History, config: JobConfig) -> Trained:
-    result = backtest(history, config.model, config.backtest)
-    model = prophet_model.fit(history, config.model)
+    result = backtest(history, config.model, config.backtest, BY_SOLVER[config.solver])
+    model = prophet_model.fit(history, config.model, config.solver)
     return Trained(
         segment=segment,
         model_json=prophet_model.to_json(model),
+        solver=prophet_model.solver_of(model),
+        log_posterior=prophet_model.log_posterior_of(model),
         freq=history.freq,
         rows=len(history.frame),
         trained_through=history.trained_through,

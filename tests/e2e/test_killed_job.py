@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.future import make_future
+from forecasting.predict import predict
+from forecasting.state import ForecastModel
 from registry.registry import Registry
 
 SEGMENTS = [f"shop {number}" for number in range(12)]
@@ -38,7 +41,9 @@ def _loaded_champions(store: str) -> dict[str, int]:
     champions, token = registry.champions(100)
     assert token is None
     for champion in champions:
-        assert np.isfinite(registry.load(champion).predict(pd.DataFrame({"ds": ["2024-03-01"]}))["yhat"]).all()
+        model = registry.load(champion)
+        assert isinstance(model, ForecastModel)
+        assert np.isfinite(predict(model, make_future(model, 30)).yhat).all()
     return {champion.segment: champion.version for champion in champions}
 
 

@@ -98,7 +98,7 @@ def test_an_older_version_can_be_asked_for_by_its_number(registry: Registry, log
 
 def test_more_segments_than_fit_the_cache_are_all_served(registry: Registry, log_version: Log) -> None:
     """The least recently used is loaded again when it is asked for."""
-    forecaster = Forecaster(registry, Settings(models_cached=1))
+    forecaster = Forecaster(registry, Settings(prophets_cached=1))
     for segment in ("a", "b"):
         registry.promote(segment, log_version(segment).version)
     for segment in ("a", "b", "a", "b"):
