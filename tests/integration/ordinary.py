@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.models import ModelSignature
@@ -59,3 +63,26 @@ def log_ordinarily(registry: Registry, job: JobLog, prophet: Prophet, record: Se
     if record.promote:
         registry.promote(record.segment, int(number), record.reason)
     return registry.version(record.segment, int(number))
+
+
+def labels_of(registry: Registry, version: ModelVersion) -> dict[str, str]:
+    """What is peculiar to one version, and the label that stands for it."""
+    source = registry.client.get_model_version(version.name, str(version.version)).source
+    return {source.removeprefix("models:/"): "MODEL", str(version.run_id): "RUN", version.segment: "SEGMENT"}
+
+
+def alike(value: Any, labels: Mapping[str, str], key: str = "") -> Any:
+    """Put labels in the place of what must differ, names, ids and times, but keep which belongs to which."""
+    if isinstance(value, Mapping):
+        return {name: alike(inner, labels, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [alike(inner, labels, key) for inner in value]
+    if "time" in key and isinstance(value, int):
+        return "a time"
+    if not isinstance(value, str):
+        return value
+    if key == "input_uuid":
+        return f"{len(value)} hex digits"
+    for known, label in labels.items():
+        value = value.replace(known, label)
+    return re.sub(r"(?<=champion\.event\.)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "a time", value)

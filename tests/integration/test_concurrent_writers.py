@@ -1,0 +1,165 @@
+"""Jobs that register the same segments at once, and jobs that are killed in the middle: real processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from prophet import Prophet
+
+from forecasting.prophet_model import to_json
+from forecasting.state import ForecastModel
+from registry.api_writer import ApiWriter
+from registry.errors import RegistryError
+from registry.log import JobLog
+from registry.registry import Registry
+from tests.integration.ordinary import record_of
+from tests.integration.writing_job import register
+
+# Jobs are forked from a process that has imported what they need and has opened nothing.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.integration.writing_job"])
+PATIENCE = 60
+SEGMENTS = 30
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def both_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """An empty store in SQLite, and one in PostgreSQL."""
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
+    registry = Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_url"))
+    registry.ping()
+    return registry
+
+
+@pytest.fixture(scope="session")
+def model_json(prophet: Prophet) -> str:
+    return to_json(prophet)
+
+
+@contextmanager
+def job(
+    registry: Registry, name: str, model_json: str, segments: int, rounds: int, start: Barrier
+) -> Iterator[ForkServerProcess]:
+    """A job in a process of its own, which is gone at the end of the block."""
+    process = PROCESSES.Process(target=register, args=(registry.uri, name, model_json, segments, rounds, start))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_two_jobs_on_the_same_segments_number_and_promote_one_after_the_other(
+    both_stores: Registry, model_json: str
+) -> None:
+    """No error and no number twice; each promotion names the one before it, and the last one is served."""
+    rounds, start = 8, PROCESSES.Barrier(2)
+    with (
+        job(both_stores, "a", model_json, SEGMENTS, rounds, start) as a,
+        job(both_stores, "b", model_json, SEGMENTS, rounds, start) as b,
+    ):
+        a.join(PATIENCE)
+        b.join(PATIENCE)
+        assert (a.exitcode, b.exitcode) == (0, 0)
+    orders = set()
+    for number in range(SEGMENTS):
+        segment = f"s{number}"
+        versions = both_stores.versions(segment)
+        assert [version.version for version in versions] == list(range(2 * rounds, 0, -1))
+        orders.add("".join(version.tags["job"] for version in versions))
+        moves = both_stores.history(segment)[::-1]
+        assert sorted(move.version for move in moves) == list(range(1, 2 * rounds + 1))
+        assert [move.previous for move in moves] == [None, *(move.version for move in moves[:-1])]
+        assert {move.reason for move in moves} == {"a", "b"}
+        assert both_stores.champion(segment).version == moves[-1].version
+        assert both_stores.aliases(segment).keys() == {"champion", "challenger"}
+    assert not orders & {"a" * rounds + "b" * rounds, "b" * rounds + "a" * rounds}, "the jobs did not run at once"
+
+
+def test_a_job_and_mlflows_own_calls_on_the_same_segments_do_not_collide(
+    both_stores: Registry, model_json: str, prophet: Prophet
+) -> None:
+    """Whoever comes second takes the next number."""
+    rounds, outcomes, start = 40, [], PROCESSES.Barrier(2)
+    record = record_of(prophet, "s0", metrics={}, params={}, tags={"job": "api"})
+    with (
+        JobLog(both_stores, "api", {}) as log,
+        job(both_stores, "bulk", model_json, 1, rounds, start) as bulk,
+    ):
+        writer = ApiWriter(both_stores, log.run_id, log.experiment)
+        start.wait(PATIENCE)
+        while bulk.is_alive():
+            outcomes += writer.write([record])
+        assert bulk.exitcode == 0
+    assert not [outcome for outcome in outcomes if isinstance(outcome, RegistryError)]
+    jobs = [version.tags["job"] for version in both_stores.versions("s0")]
+    assert sorted(jobs) == ["api"] * len(outcomes) + ["bulk"] * rounds
+    assert len(outcomes) > 1
+
+
+def orphans(registry: Registry) -> list[tuple[str, str, int]]:
+    """Aliases that name no version, or a deleted one."""
+    query = sa.text(
+        "SELECT a.name, a.alias, a.version FROM registered_model_aliases a LEFT JOIN model_versions v"
+        " ON v.workspace = a.workspace AND v.name = a.name AND v.version = a.version"
+        " WHERE v.name IS NULL OR v.current_stage = 'Deleted_Internal'"
+    )
+    engine = sa.create_engine(registry.uri, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def champions(registry: Registry) -> dict[str, int]:
+    """Load every champion; a broken one raises."""
+    found, token = registry.champions(1000)
+    assert token is None
+    assert all(isinstance(registry.load(version), ForecastModel) for version in found)
+    return {version.segment: version.version for version in found}
+
+
+def kill_at_random(registry: Registry, model_json: str, times: int) -> None:
+    """Register all segments once, then kill job after job that registers them again and again."""
+    segments, start = SEGMENTS, PROCESSES.Barrier(2)
+    with job(registry, "first", model_json, segments, 1, start) as first:
+        start.wait(PATIENCE)
+        started = time.monotonic()
+        first.join(PATIENCE)
+        assert first.exitcode == 0
+    whole, before, generator = time.monotonic() - started, champions(registry), random.Random(7)
+    assert len(before) == segments
+    moved = 0
+    for number in range(times):
+        start.reset()
+        with job(registry, f"killed {number}", model_json, segments, 10_000, start) as killed:
+            start.wait(PATIENCE)
+            time.sleep(generator.uniform(0.2, 2) * whole)
+            assert killed.is_alive()
+        after = champions(registry)
+        assert after.keys() == before.keys()
+        assert all(after[segment] >= before[segment] for segment in before)
+        assert len(set(after.values())) == 1, "one transaction promotes all or none"
+        assert orphans(registry) == []
+        moved += after != before
+        before = after
+    assert moved
+
+
+def test_a_job_killed_while_it_writes_leaves_only_sound_champions(both_stores: Registry, model_json: str) -> None:
+    """Files first, versions second, aliases last."""
+    kill_at_random(both_stores, model_json, times=3)
+
+
+@pytest.mark.slow
+def test_twenty_jobs_killed_while_they_write_leave_only_sound_champions(both_stores: Registry, model_json: str) -> None:
+    """The same, twenty times."""
+    kill_at_random(both_stores, model_json, times=20)
