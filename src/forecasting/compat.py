@@ -27,7 +27,7 @@ _EVEN = 1e-9  # of a step: rows as regular as this are one step apart each
 def as_sampled(model: ForecastModel, t: Floats, rows: Uncertain) -> Uncertain:
     """The rows (R,) at scaled times t, all that are asked for, in any order, under the law of Prophet's sampler.
 
-    About 20 ms for 365 daily rows; a third of a second where they are unevenly spaced and growth is logistic. Raises
+    About 30 ms for 365 daily rows; a third of a second where they are unevenly spaced and growth is logistic. Raises
     RowsError where Prophet itself fails: logistic growth with future rows that are all at one time, or with a
     changepoint after the history.
     """

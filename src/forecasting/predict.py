@@ -160,4 +160,6 @@ def _effects(model: ForecastModel, ds: Integers, columns: Columns, coefficients:
 @lru_cache(maxsize=256)
 def _kept_design(model: ForecastModel, stamps: bytes) -> Floats:
     """The calendar's columns for dates: a model is asked for the same days all day long."""
-    return model.features.calendar_design(np.frombuffer(stamps, dtype=np.int64))
+    design = model.features.calendar_design(np.frombuffer(stamps, dtype=np.int64))
+    design.flags.writeable = False
+    return design
