@@ -22,7 +22,8 @@ from training.config import SourceConfig
 from training.errors import SourceError
 
 BOUNDS = ("cap", "floor")  # read when they are there; whether a fit needs them, its spec knows
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 14
+_READ_BYTES = 1 << 16  # of a Parquet column at a time
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 _READABLE = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive, Spark and Arrow name the folder of the rows without a key
@@ -158,15 +159,15 @@ def _read_parquet_file(
     partition: what the file's folders say of all its rows.
     """
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BATCH_ROWS) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
             schema = file.schema_arrow
             outside = {name: value for name, value in partition.items() if name not in schema.names}
             chosen = _choose(wanted, [*schema.names, *outside], place)
             inside = [name for name in chosen if name not in outside]
             plain = pa.schema([(name, _plain(schema.field(name).type, name == key)) for name in inside])
-            for batch in file.iter_batches(BATCH_ROWS, columns=inside):
-                table = pa.Table.from_batches([batch]).select(inside).cast(plain).to_pandas(date_as_object=False)
-                yield table.assign(**outside)[chosen]
+            for batch in file.iter_batches(BATCH_ROWS, columns=inside, use_threads=False):
+                table = pa.Table.from_batches([batch]).select(inside).cast(plain)
+                yield table.to_pandas(date_as_object=False, use_threads=False).assign(**outside)[chosen]
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"cannot read {path}: {error}") from error
 

@@ -24,7 +24,7 @@ from training.errors import SourceError
 from training.sources import read_batches
 
 RUN_BYTES = 32 << 20
-_PIECE_ROWS = 1 << 14  # of each run that many rows are in memory while chunks are cut
+_PIECES = 256  # into which a run is cut; one of each run is in memory while chunks are cut
 _SHOWN = 5  # rows without a key that a report names
 
 Integers = npt.NDArray[np.int64]
@@ -83,11 +83,7 @@ class History:
         cursors = [_Cursor(run, self._ranks) for run in self._runs]
         for first in range(0, self.segments, segments_per_chunk):
             names = self._names[first : first + segments_per_chunk]
-            last = first + len(names)
-            frame = pd.concat([part for cursor in cursors for part in cursor.up_to(last)])
-            ranks = frame.pop("segment").to_numpy()
-            order = np.argsort(ranks, kind="stable")  # runs follow each other as in the source
-            yield Chunk(names, np.searchsorted(ranks[order], np.arange(first, last + 1)), frame.iloc[order])
+            yield _cut(names, first, cursors)
 
 
 @contextmanager
@@ -191,8 +187,8 @@ class _Runs:
         self._batches, self._bytes = [], 0
         _, ranks = _in_order(self._asked.names)
         order = np.argsort(ranks[table["segment"].to_numpy()], kind="stable")
-        for start in range(0, len(order), _PIECE_ROWS):
-            yield table.iloc[order[start : start + _PIECE_ROWS]]
+        for rows in np.array_split(order, min(_PIECES, len(order))):
+            yield table.iloc[rows]
 
 
 @dataclass(frozen=True)
@@ -225,6 +221,15 @@ class _Cursor:
                 self._rest = self._rest.iloc[cut:]
                 return
             self._rest = next(self._pieces, None)
+
+
+def _cut(names: tuple[str, ...], first: int, cursors: Sequence[_Cursor]) -> Chunk:
+    """The next chunk. names: its segments; first: the rank of the first of them."""
+    last = first + len(names)
+    frame = pd.concat([part for cursor in cursors for part in cursor.up_to(last)])
+    ranks = frame.pop("segment").to_numpy()
+    order = np.argsort(ranks, kind="stable")  # runs follow each other as in the source
+    return Chunk(names, np.searchsorted(ranks[order], np.arange(first, last + 1)), frame.iloc[order])
 
 
 def _in_order(names: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
