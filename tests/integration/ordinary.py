@@ -13,7 +13,6 @@ from mlflow.types import ColSpec, Schema
 from prophet import Prophet
 from prophet.serialize import model_to_json
 
-from registry.log import JobLog
 from registry.records import SegmentRecord
 from registry.registry import Registry
 from registry.versions import ModelVersion
@@ -22,6 +21,7 @@ from registry.versions import ModelVersion
 def record_of(prophet: Prophet, segment: str, **changes: object) -> SegmentRecord:
     """A record with a bit of everything."""
     given = {
+        "model_json": model_to_json(prophet),
         "inputs": (),
         "params": {"growth": "linear", "long": "x" * 7000},
         "metrics": {"backtest.mase": 0.5, "not a number": float("nan"), "infinite": float("-inf")},
@@ -29,16 +29,16 @@ def record_of(prophet: Prophet, segment: str, **changes: object) -> SegmentRecor
         "promote": True,
         "reason": "better",
     }
-    return SegmentRecord(segment=segment, model_json=model_to_json(prophet), **(given | changes))
+    return SegmentRecord(segment=segment, **(given | changes))
 
 
-def log_ordinarily(registry: Registry, job: JobLog, prophet: Prophet, record: SegmentRecord) -> ModelVersion:
+def log_ordinarily(registry: Registry, job_run_id: str, prophet: Prophet, record: SegmentRecord) -> ModelVersion:
     """Log one run with mlflow.prophet.log_model, tag its version and set its aliases, call by call."""
     client = registry.client
     mlflow.set_tracking_uri(registry.uri)
     mlflow.set_registry_uri(registry.uri)
-    experiment = client.get_run(job.run_id).info.experiment_id
-    names = {"mlflow.runName": record.segment, "mlflow.parentRunId": job.run_id}
+    experiment = client.get_run(job_run_id).info.experiment_id
+    names = {"mlflow.runName": record.segment, "mlflow.parentRunId": job_run_id}
     run_id = client.create_run(experiment, tags=names, run_name=record.segment).info.run_id
     client.log_batch(
         run_id,

@@ -80,7 +80,7 @@ def test_rows_and_files_are_those_of_log_model(both_stores: Registry, prophet: P
         writer = WRITERS[kind](registry, job.run_id, job.experiment)
         for inputs in ((), ("price", "cap")):
             by_hand, by_us = (record_of(prophet, segment, inputs=inputs) for segment in ("by hand", "by us"))
-            rows, files = _left(registry, partial(log_ordinarily, registry, job, prophet, by_hand))
+            rows, files = _left(registry, partial(log_ordinarily, registry, job.run_id, prophet, by_hand))
             our_rows, our_files = _left(registry, partial(_write, writer, by_us))
             assert {table for table, added_rows in rows.items() if added_rows} == TABLES
             for table in rows:
