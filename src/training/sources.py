@@ -22,7 +22,7 @@ from training.config import SourceConfig
 from training.errors import SourceError
 
 BOUNDS = ("cap", "floor")  # read when they are there; whether a fit needs them, its spec knows
-BATCH_ROWS = 1 << 14
+BATCH_ROWS = 1 << 15
 _READ_BYTES = 1 << 16  # of a Parquet column at a time
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 _READABLE = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
@@ -121,18 +121,19 @@ def _read_text(path: Path, source: SourceConfig, wanted: Sequence[str], separato
     try:
         header = pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns
         chosen = _choose(wanted, list(header))
-        with pd.read_csv(
+        with pd.read_csv(  # all columns, for pandas does not count the fields of a line when it is to read some only
             path,
             sep=separator,
             encoding="utf-8-sig",
-            usecols=chosen,
             dtype={key: "str", ds: "str"},
             keep_default_na=False,
-            na_values={name: list(_MISSING) for name in chosen if name != key},
+            na_values={name: list(_MISSING) for name in header if name != key},
             low_memory=False,  # a column has one type in a batch, whatever stands in its last rows
             chunksize=BATCH_ROWS,
         ) as batches:
             for table in batches:
+                if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for the rows' names
+                    raise ValueError(f"its lines have more fields than its header, which has {len(header)}")
                 yield table[chosen]
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise SourceError(f"cannot read {path}: {error}") from error

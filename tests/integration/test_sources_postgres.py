@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import sqlalchemy
 
 from forecasting.history import check_history
+from tests.unit.training.chunked import MEGABYTE, chunk_elsewhere
 from training.config import SourceConfig
 from training.errors import SourceError
 from training.sources import read_history
@@ -101,3 +103,27 @@ def test_a_wrong_password_is_not_repeated(purchases: str) -> None:
     with pytest.raises(SourceError) as caught:
         read(url.render_as_string(hide_password=False), "select 1")
     assert "hunter2" not in str(caught.value)
+
+
+def test_days_come_as_dates_and_not_as_objects(purchases: str) -> None:
+    table = read(purchases, "select category as segment, date as ds, amount as y from transactions")
+    assert table["ds"].dtype == "datetime64[ns]"
+    assert table["y"].dtype == "float64"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux")
+@pytest.mark.parametrize("rows", [700_000, pytest.param(5_000_000, marks=pytest.mark.slow)])
+def test_a_table_larger_than_the_memory_allowed_is_chunked_whole(postgres_url: str, rows: int) -> None:
+    engine = sqlalchemy.create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "create table sales as select 'segment ' || mod(i, 2000) as segment, date '2020-01-01' + i / 2000 as ds,"
+            f" i::numeric(12, 2) as y, {', '.join(f'i::float8 as x{n}' for n in range(8))}"
+            f" from generate_series(0, {rows - 1}) i"
+        )
+    engine.dispose()
+    columns = [f"x{n}" for n in range(8)]
+    told = chunk_elsewhere(SourceConfig(url=postgres_url, query="select * from sales order by y"), rows, columns)
+    assert (told["rows"], told["segments"]) == (rows, 2000)
+    # A driver that fetched all rows would hold some 750 bytes a row: 25 of a float, 100 of a Decimal, 8 for each place.
+    assert told["bytes"] < 200 * MEGABYTE, told

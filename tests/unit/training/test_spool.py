@@ -231,7 +231,7 @@ def large_folder(folder: Path, files: int, extras: int) -> tuple[SourceConfig, i
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux")
-@pytest.mark.parametrize(("files", "extras"), [(6, 24), pytest.param(80, 8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("files", "extras"), [(8, 24), pytest.param(80, 8, marks=pytest.mark.slow)])
 def test_a_folder_larger_than_the_memory_allowed_is_chunked_whole(tmp_path: Path, files: int, extras: int) -> None:
     source, rows, columns = large_folder(tmp_path, files, extras)
     told = chunk_elsewhere(source, rows, columns)
