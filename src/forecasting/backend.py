@@ -57,6 +57,8 @@ class ExactBackend(IStanBackend):
             return dict(found)
         self.solver, self.reason, self.log_posterior = solver.SOLVER, None, solution.log_posterior
         at = solution.parameters
+        if problem.has_stand_in and problem.growth == "logistic":  # Prophet's own way is right for the others
+            at = at.without_delta(problem.growth)
         values = {"k": at.k, "m": at.m, "delta": at.delta, "beta": at.beta, "sigma_obs": at.sigma}
         values["lp__"] = solution.log_posterior  # cmdstan returns it too, and Prophet keeps it in its JSON
         return {name: np.array(value, dtype=np.float64).reshape(1, -1) for name, value in values.items()}

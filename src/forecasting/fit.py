@@ -21,7 +21,7 @@ from forecasting.errors import FitError, ModelError
 from forecasting.features import FeatureTable
 from forecasting.history import History
 from forecasting.linear import Normal
-from forecasting.posterior import MapSolution, NoFiniteOptimum
+from forecasting.posterior import MapParameters, NoFiniteOptimum
 from forecasting.prepare import Calendar, Design, Regressors, ScaledSeries
 from forecasting.solver import SOLVER, solve
 from forecasting.spec import ProphetSpec
@@ -138,16 +138,19 @@ class _Group:
     def fit(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
         """Fit one series, (T,) in its own unit, with the exact solver or, where it finds no optimum, with cmdstan."""
         series = ScaledSeries.of(y, self.design.calendar.spec, columns)
+        problem = self.design.problem(series.y, series.cap)
         try:
-            solution = solve(self.design.problem(series.y, series.cap), normal=self.normal)
+            solution = solve(problem, normal=self.normal)
         except NoFiniteOptimum as reason:
             _log.info("cmdstan fits instead of the exact solver: %s", reason)
             return self._by_cmdstan(y, columns)
-        return self._model(series, solution)
+        at = solution.parameters
+        at = at.without_delta(problem.growth) if problem.has_stand_in else at
+        return self._model(series, at, solution.log_posterior)
 
-    def _model(self, series: ScaledSeries, solution: MapSolution) -> ForecastModel:
-        """What `ForecastModel.from_json` would read of a Prophet with this solution."""
-        calendar, at = self.design.calendar, solution.parameters
+    def _model(self, series: ScaledSeries, at: MapParameters, log_posterior: float) -> ForecastModel:
+        """What `ForecastModel.from_json` would read of a Prophet with these parameters."""
+        calendar = self.design.calendar
         return ForecastModel(
             growth=calendar.spec.growth,
             start=int(calendar.ds[0]),
@@ -171,7 +174,7 @@ class _Group:
             last_date=int(calendar.ds[-1]),
             freq=self.freq,
             solver=SOLVER,
-            log_posterior=solution.log_posterior,
+            log_posterior=log_posterior,
         )
 
     def _by_cmdstan(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:

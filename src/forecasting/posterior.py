@@ -7,7 +7,7 @@ The model is prophet/stan_model/prophet.stan of prophet 1.5.0; T rows, K regress
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +68,11 @@ class MapProblem:
         )
 
     @property
+    def has_stand_in(self) -> bool:
+        """Whether there are no changepoints: Prophet then puts one at 0 and adds its delta to k after the fit."""
+        return len(self.changepoints_t) == 1 and self.changepoints_t[0] == 0.0
+
+    @property
     def is_linear(self) -> bool:
         """Whether the mean of y is linear in the parameters, so that one Gram matrix tells all."""
         return self.growth != "logistic" and not np.any(self.multiplicative)
@@ -97,6 +102,15 @@ class MapParameters:
         """Split the solver's vector (2 + K + S,), in the order k, m, beta, delta."""
         beta, delta = theta[2 : 2 + n_features], theta[2 + n_features :]
         return cls(k=float(theta[0]), m=float(theta[1]), delta=delta.copy(), beta=beta.copy(), sigma=sigma)
+
+    def without_delta(self, growth: Growth) -> MapParameters:
+        """The same trend where the one changepoint is at 0, with its delta in k.
+
+        Prophet keeps m, which is right for a linear trend; a logistic one then leaves the curve that was fitted.
+        """
+        k = self.k + float(self.delta[0])
+        m = self.m * self.k / k if growth == "logistic" else self.m
+        return replace(self, k=k, m=m, delta=np.zeros(1))
 
     def vector(self) -> Floats:
         """k, m, beta, delta in one vector, (2 + K + S,); sigma left out."""
