@@ -42,26 +42,9 @@ from registry.versions import EVENT_TAG, ModelVersion, Promotion
 
 SCHEMA = "dc11669786a5"  # the alembic revision of MLflow 3.17's tables, which this file was written for
 CHUNK = 500  # segments a transaction
-_UPLOADS = 8  # files that are stored at once
+_STORING = 8  # versions whose files are stored at once
 _BUSY_SECONDS = 120  # how long SQLite waits for another job's transaction
 _LARGEST = 1.7976931348623157e308  # what MLflow stores for infinity
-
-Rows = dict[sa.Table, list[dict[str, Any]]]
-
-
-def why_not(registry: Registry, experiment: str) -> str | None:
-    """Say what keeps a store from being written in bulk, or None when nothing does. Raises RegistryUnavailable."""
-    if not registry.uri.startswith(("sqlite", "postgresql")):
-        return "the tracking store is neither SQLite nor a PostgreSQL that is reached directly"
-    with writing():
-        with _engine(registry.uri).connect() as connection:
-            found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-        workspace = registry.client.get_experiment(experiment).workspace
-    if found != SCHEMA:
-        return f"its tables are of schema version {found}, and the bulk writer knows {SCHEMA}"
-    if workspace != DEFAULT_WORKSPACE_NAME:
-        return f"its experiment is in workspace {workspace!r}, and the bulk writer knows the default one"
-    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +60,7 @@ class _Draft:
 
 
 class BulkWriter:
-    """Writes where `why_not` finds nothing to say; see records.Writer for the contract."""
+    """Writes to the tables of SCHEMA, which open_writer makes sure of; see records.Writer for the contract."""
 
     def __init__(self, registry: Registry, job_run_id: str, experiment: str) -> None:
         self._job_run_id = job_run_id
@@ -96,19 +79,20 @@ class BulkWriter:
 
     def write_failures(self, failures: Mapping[str, str]) -> None:
         """Keep a FAILED child run for each segment, its reason as the tag `failure`. Raises RegistryUnavailable."""
-        rows: Rows = defaultdict(list)
-        now = _now()
+        rows, now = _Rows(), _now()
         for segment, reason in failures.items():
             name, tags = failed_run(segment, reason)
-            self._add_run(rows, uuid.uuid4().hex, name, tags, "FAILED", (now, now))
+            self._add_run(rows, uuid.uuid4().hex, name, tags, "FAILED", start_time=now, end_time=now)
         with writing(), self._engine.begin() as connection:
-            _insert(connection, rows)
+            rows.insert(connection)
 
     def _write_chunk(self, records: Sequence[SegmentRecord]) -> list[ModelVersion | RegistryError]:
         """Files, then versions, then aliases; an error is its record's own, or of all that are in the transaction."""
-        with quiet_mlflow(), ThreadPoolExecutor(_UPLOADS) as pool:
+        with quiet_mlflow(), ThreadPoolExecutor(_STORING) as pool:
             drafts = list(pool.map(self._draft, records))
         whole = [draft for draft in drafts if isinstance(draft, _Draft)]
+        if not whole:
+            return [draft for draft in drafts if isinstance(draft, RegistryError)]
         outcomes: dict[_Draft, ModelVersion | RegistryError] = {}
         try:
             with writing(), self._engine.begin() as connection:
@@ -138,136 +122,124 @@ class BulkWriter:
         now, names = _now(), sorted({draft.name for draft in drafts})
         _ensure_registered(connection, names, now)
         highest = _highest_versions(connection, names)
-        rows: Rows = defaultdict(list)
-        versions = {}
+        rows, versions = _Rows(), {}
         for draft in drafts:
             number = highest[draft.name] = highest[draft.name] + 1
             self._add_tracked(rows, draft, now, number)
             _add_version(rows, draft, now, number)
             created, tags = datetime.fromtimestamp(now / 1000, UTC), dict(draft.record.tags)
             versions[draft] = ModelVersion(draft.record.segment, draft.name, number, draft.run_id, tags, created)
-        _insert(connection, rows)
+        rows.insert(connection)
         return versions
 
-    def _add_tracked(self, rows: Rows, draft: _Draft, now: int, number: int) -> None:
-        """Add the run, its params, metrics and tags, and the logged model with its own."""
-        record, experiment = draft.record, self._experiment
-        model = {"model_id": draft.model_id, "experiment_id": experiment}
-        self._add_run(rows, draft.run_id, record.segment, run_tags(record.tags), "FINISHED", (draft.started, now))
-        rows[_table(tracked.SqlLoggedModel)].append(
-            model
-            | {
-                "name": MODEL_NAME,
-                "artifact_location": draft.location,
-                "creation_timestamp_ms": draft.started,
-                "last_updated_timestamp_ms": now,
-                "status": LoggedModelStatus.READY.to_int(),
-                "lifecycle_stage": "active",
-                "source_run_id": draft.run_id,
-            }
+    def _add_tracked(self, rows: _Rows, draft: _Draft, now: int, number: int) -> None:
+        """Add the run and the logged model, each with its params, metrics and tags, and what links them."""
+        record, run_id = draft.record, draft.run_id
+        model = {"model_id": draft.model_id, "experiment_id": self._experiment}
+        self._add_run(
+            rows, run_id, record.segment, run_tags(record.tags), "FINISHED", start_time=draft.started, end_time=now
+        )
+        rows.add(
+            tracked.SqlLoggedModel,
+            **model,
+            name=MODEL_NAME,
+            artifact_location=draft.location,
+            creation_timestamp_ms=draft.started,
+            last_updated_timestamp_ms=now,
+            status=LoggedModelStatus.READY.to_int(),
+            lifecycle_stage="active",
+            source_run_id=run_id,
         )
         for key, value in record.params.items():
-            rows[_table(tracked.SqlParam)].append({"key": key, "value": value, "run_uuid": draft.run_id})
-            rows[_table(tracked.SqlLoggedModelParam)].append(model | {"param_key": key, "param_value": value})
+            rows.add(tracked.SqlParam, run_uuid=run_id, key=key, value=value)
+            rows.add(tracked.SqlLoggedModelParam, **model, param_key=key, param_value=value)
         for key, measured in record.metrics.items():
-            _add_metric(rows, draft, experiment, key, measured, now)
-        linked = {MLFLOW_MODEL_VERSIONS: link(draft.name, number)}
-        for key, value in (self._context | linked).items():
-            rows[_table(tracked.SqlLoggedModelTag)].append(model | {"tag_key": key, "tag_value": value})
-        rows[_table(tracked.SqlInput)].append(
-            {
-                "input_uuid": uuid.uuid4().hex,
-                "source_type": "RUN_OUTPUT",
-                "source_id": draft.run_id,
-                "destination_type": "MODEL_OUTPUT",
-                "destination_id": draft.model_id,
-                "step": 0,
-            }
+            is_nan, stored = _in_sql(measured)
+            metric = {"run_uuid": run_id, "key": key, "value": stored, "is_nan": is_nan, "timestamp": now, "step": 0}
+            rows.add(tracked.SqlMetric, **metric)
+            rows.add(tracked.SqlLatestMetric, **metric)
+            rows.add(
+                tracked.SqlLoggedModelMetric,
+                **model,
+                run_id=run_id,
+                metric_name=key,
+                metric_value=stored,
+                metric_timestamp_ms=now,
+                metric_step=0,
+            )
+        for key, value in {**self._context, MLFLOW_MODEL_VERSIONS: link(draft.name, number)}.items():
+            rows.add(tracked.SqlLoggedModelTag, **model, tag_key=key, tag_value=value)
+        rows.add(
+            tracked.SqlInput,
+            input_uuid=uuid.uuid4().hex,
+            source_type="RUN_OUTPUT",
+            source_id=run_id,
+            destination_type="MODEL_OUTPUT",
+            destination_id=draft.model_id,
+            step=0,
         )
 
-    def _add_run(
-        self, rows: Rows, run_id: str, name: str, tags: Mapping[str, str], status: str, span: tuple[int, int]
-    ) -> None:
-        rows[_table(tracked.SqlRun)].append(
-            {
-                "run_uuid": run_id,
-                "name": name,
-                "source_type": "UNKNOWN",
-                "source_name": "",
-                "entry_point_name": "",
-                "user_id": "unknown",
-                "status": status,
-                "start_time": span[0],
-                "end_time": span[1],
-                "source_version": "",
-                "lifecycle_stage": "active",
-                "artifact_uri": _joined(self._root, run_id, "artifacts"),
-                "experiment_id": self._experiment,
-            }
+    def _add_run(self, rows: _Rows, run_id: str, name: str, tags: Mapping[str, str], status: str, **span: int) -> None:
+        rows.add(
+            tracked.SqlRun,
+            **span,
+            run_uuid=run_id,
+            name=name,
+            status=status,
+            experiment_id=self._experiment,
+            artifact_uri=_joined(self._root, run_id, "artifacts"),
+            lifecycle_stage="active",
+            source_type="UNKNOWN",
+            source_name="",
+            source_version="",
+            entry_point_name="",
+            user_id="unknown",
         )
-        own = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self._job_run_id}
-        for key, value in {**own, **tags}.items():
-            rows[_table(tracked.SqlTag)].append({"key": key, "value": value, "run_uuid": run_id})
+        for key, value in {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self._job_run_id, **tags}.items():
+            rows.add(tracked.SqlTag, run_uuid=run_id, key=key, value=value)
 
 
-def _add_metric(rows: Rows, draft: _Draft, experiment: int, key: str, value: float, now: int) -> None:
-    """Add one metric where the run and where the model keeps it; SQL has no NaN and no infinity."""
-    is_nan = math.isnan(value)
-    stored = 0.0 if is_nan else max(-_LARGEST, min(_LARGEST, value))
-    metric = {
-        "key": key,
-        "value": stored,
-        "timestamp": now,
-        "step": 0,
-        "is_nan": is_nan,
-        "run_uuid": draft.run_id,
-    }
-    rows[_table(tracked.SqlMetric)].append(metric)
-    rows[_table(tracked.SqlLatestMetric)].append(metric)
-    rows[_table(tracked.SqlLoggedModelMetric)].append(
-        {
-            "model_id": draft.model_id,
-            "metric_name": key,
-            "metric_timestamp_ms": now,
-            "metric_step": 0,
-            "metric_value": stored,
-            "experiment_id": experiment,
-            "run_id": draft.run_id,
-        }
-    )
+class _Rows:
+    """Rows to be inserted, by table; the tables in the order of their first rows, so parents go before children."""
+
+    def __init__(self) -> None:
+        self._rows: dict[sa.Table, list[dict[str, Any]]] = defaultdict(list)
+
+    def add(self, model: Any, **row: Any) -> None:
+        self._rows[_table(model)].append(row)
+
+    def insert(self, connection: sa.Connection) -> None:
+        for table, rows in self._rows.items():
+            connection.execute(sa.insert(table), rows)
 
 
-def _add_version(rows: Rows, draft: _Draft, now: int, number: int) -> None:
+def _add_version(rows: _Rows, draft: _Draft, now: int, number: int) -> None:
     version = {"workspace": DEFAULT_WORKSPACE_NAME, "name": draft.name, "version": number}
-    rows[_table(registered.SqlModelVersion)].append(
-        version
-        | {
-            "creation_time": now,
-            "last_updated_time": now,
-            "current_stage": STAGE_NONE,
-            "source": f"models:/{draft.model_id}",
-            "storage_location": draft.location,
-            "run_id": draft.run_id,
-            "status": "READY",
-        }
+    rows.add(
+        registered.SqlModelVersion,
+        **version,
+        creation_time=now,
+        last_updated_time=now,
+        current_stage=STAGE_NONE,
+        source=f"models:/{draft.model_id}",
+        storage_location=draft.location,
+        run_id=draft.run_id,
+        status="READY",
     )
     for key, value in draft.record.tags.items():
-        rows[_table(registered.SqlModelVersionTag)].append(version | {"key": key, "value": value})
+        rows.add(registered.SqlModelVersionTag, **version, key=key, value=value)
 
 
-def _insert(connection: sa.Connection, rows: Rows) -> None:
-    """Insert the rows of each table, parents before children, as they were added."""
-    for table, values in rows.items():
-        connection.execute(sa.insert(table), values)
+def _in_sql(value: float) -> tuple[bool, float]:
+    """Whether a metric is NaN, and the number that MLflow stores for it: SQL has no NaN and no infinity."""
+    return (True, 0.0) if math.isnan(value) else (False, max(-_LARGEST, min(_LARGEST, value)))
 
 
 def _ensure_registered(connection: sa.Connection, names: Sequence[str], now: int) -> None:
     """Create the registered models that are not there yet, and hold and touch all of them."""
     table = _table(registered.SqlRegisteredModel)
     new = {"workspace": DEFAULT_WORKSPACE_NAME, "creation_time": now, "last_updated_time": now}
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    if names:
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), [new | {"name": name} for name in names])
+    connection.execute(_upsert(connection, table).on_conflict_do_nothing(), [new | {"name": name} for name in names])
     _hold(connection, names)
     connection.execute(sa.update(table).where(*_among(table, names)).values(last_updated_time=now))
 
@@ -308,7 +280,8 @@ def _move_aliases(
             tags.append({"workspace": DEFAULT_WORKSPACE_NAME, "name": name, "key": key, "value": value})
             events[name].append(key)
             champions[name] = aliases[name, CHAMPION] = number
-    _write_aliases(connection, aliases, tags, events)
+    if aliases:
+        _write_aliases(connection, aliases, tags, events)
     return outcomes
 
 
@@ -318,30 +291,22 @@ def _write_aliases(
     tags: Sequence[dict[str, Any]],
     events: Mapping[str, list[str]],
 ) -> None:
-    """Write the promotions' tags, let the aliases name their versions, and forget the oldest promotions."""
+    """Write the promotions' tags, forget the oldest of them, and let the aliases name their versions."""
     table, named = _table(registered.SqlRegisteredModelTag), _table(registered.SqlRegisteredModelAlias)
-    old = [{"old_name": name, "old_key": key} for name, keys in events.items() for key in keys[:-KEPT_EVENTS]]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     if tags:
         connection.execute(sa.insert(table), tags)
+    old = [{"of": name, "old": key} for name, keys in events.items() for key in sorted(keys)[:-KEPT_EVENTS]]
     if old:
-        connection.execute(
-            sa.delete(table).where(
-                table.c.workspace == DEFAULT_WORKSPACE_NAME,
-                table.c.key == sa.bindparam("old_key"),
-                table.c.name == sa.bindparam("old_name"),
-            ),
-            old,
-        )
-    if aliases:
-        upsert = dialect.insert(named)
-        connection.execute(
-            upsert.on_conflict_do_update(index_elements=named.primary_key, set_={"version": upsert.excluded.version}),
-            [
-                {"workspace": DEFAULT_WORKSPACE_NAME, "name": name, "alias": alias, "version": number}
-                for (name, alias), number in aliases.items()
-            ],
-        )
+        one = (*_among(table, [sa.bindparam("of")]), table.c.key == sa.bindparam("old"))
+        connection.execute(sa.delete(table).where(*one), old)
+    move = _upsert(connection, named)
+    connection.execute(
+        move.on_conflict_do_update(index_elements=named.primary_key, set_={"version": move.excluded.version}),
+        [
+            {"workspace": DEFAULT_WORKSPACE_NAME, "name": name, "alias": alias, "version": number}
+            for (name, alias), number in aliases.items()
+        ],
+    )
 
 
 def _live(connection: sa.Connection, names: Sequence[str]) -> set[tuple[str, int]]:
@@ -360,15 +325,13 @@ def _champions(connection: sa.Connection, names: Sequence[str]) -> dict[str, int
 
 
 def _events(connection: sa.Connection, names: Sequence[str]) -> dict[str, list[str]]:
-    """The keys of each model's recorded promotions, oldest first."""
+    """The keys of each model's recorded promotions."""
     table = _table(registered.SqlRegisteredModelTag)
     found = defaultdict[str, list[str]](list)
     # Not asked for by key: the database would then walk through the promotions of all models.
     for name, key in connection.execute(sa.select(table.c.name, table.c.key).where(*_among(table, names))):
         if key.startswith(EVENT_TAG):
             found[name].append(key)
-    for keys in found.values():
-        keys.sort()
     return found
 
 
@@ -377,11 +340,16 @@ def _after(events: Sequence[str]) -> datetime:
     now = datetime.now(UTC)
     if not events:
         return now
-    newest = datetime.strptime(events[-1].removeprefix(EVENT_TAG), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    newest = datetime.strptime(max(events).removeprefix(EVENT_TAG), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     return max(now, newest + timedelta(microseconds=1))
 
 
-def _among(table: sa.Table, names: Sequence[str]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+def _upsert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that may say what is to be done about rows that are there."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _among(table: sa.Table, names: Sequence[Any]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     return table.c.workspace == DEFAULT_WORKSPACE_NAME, table.c.name.in_(names)
 
 
