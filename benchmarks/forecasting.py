@@ -57,7 +57,7 @@ def main() -> int:
     """Measure everything and report."""
     given = options(__doc__ or "")
     pace = QUICK if given.quick else FULL
-    logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
+    logging.disable(logging.INFO)  # cmdstanpy tells of every fit
     warnings.simplefilter("ignore", FutureWarning)
     print(f"Busy with other things before the run: {busy_percent():.0f} % of the processor.")
     with threadpool_limits(1):

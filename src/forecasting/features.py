@@ -161,6 +161,14 @@ class FeatureTable:
     holidays: HolidayTerms | None = None
     regressors: tuple[RegressorTerm, ...] = ()
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Taken once: tables are looked up by it for every forecast."""
+        return hash((self.seasonalities, self.holidays, self.regressors))
+
     @cached_property
     def n_fourier(self) -> int:
         """How many of the columns are sines and cosines."""

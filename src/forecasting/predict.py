@@ -149,7 +149,7 @@ def _effects(model: ForecastModel, ds: Integers, columns: Columns, coefficients:
     if features.conditions or len(ds) > _KEPT_ROWS:
         design = features.calendar_design(ds, columns)
     else:
-        design = _kept_design(model, ds.tobytes())
+        design = _kept_design(features, ds.tobytes())
     if features.regressors:
         standardised = (features.regressor_values(columns) - model.regressor_mean) / model.regressor_std
         design = np.hstack([design, standardised])
@@ -158,8 +158,8 @@ def _effects(model: ForecastModel, ds: Integers, columns: Columns, coefficients:
 
 
 @lru_cache(maxsize=256)
-def _kept_design(model: ForecastModel, stamps: bytes) -> Floats:
-    """The calendar's columns for dates: a model is asked for the same days all day long."""
-    design = model.features.calendar_design(np.frombuffer(stamps, dtype=np.int64))
+def _kept_design(features: FeatureTable, stamps: bytes) -> Floats:
+    """The calendar's columns for dates: segments of one kind are asked for the same days all day long."""
+    design = features.calendar_design(np.frombuffer(stamps, dtype=np.int64))
     design.flags.writeable = False
     return design

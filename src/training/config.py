@@ -98,8 +98,9 @@ class JobConfig(_Frozen):
     """One training job.
 
     solver: exact, or cmdstan, Prophet's own, which is some ten times slower and stops short of the optimum at times.
-    segments: glob patterns; None: all. workers: processes; None: one a CPU. promote: let the gate move the champion.
-    dry_run: train and backtest, and leave the registry alone.
+    segments: glob patterns; None: all. workers: processes; None: one a CPU. chunk: most segments that one
+    of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let the gate move the
+    champion. dry_run: train and backtest, and leave the registry alone.
     """
 
     source: SourceConfig
@@ -110,6 +111,7 @@ class JobConfig(_Frozen):
     gate: GateConfig = GateConfig()
     segments: tuple[str, ...] | None = None
     workers: Count | None = None
+    chunk: Count = 200
     promote: bool = True
     dry_run: bool = False
 

@@ -2,133 +2,136 @@
 
 from __future__ import annotations
 
-import fnmatch
+import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
-import pandas as pd
-
-from forecasting import prophet_model
-from forecasting.errors import Fault, ModelError
-from registry.errors import NoChampion, RegistryError, UnknownSegment
+from forecasting.errors import Fault
+from registry.errors import BadSegment, NoChampion, RegistryError, UnknownSegment
 from registry.log import JobLog
+from registry.records import SegmentRecord
 from registry.registry import Registry
 from training.config import JobConfig
-from training.errors import SourceError
 from training.gate import Decision, decide
 from training.pool import train_all
 from training.progress import Advance, Silent
 from training.report import JobReport, SegmentReport
-from training.segment import Failed, Trained
-from training.sources import read_history
+from training.segment import Failed, Outcome, Trained
+from training.spool import History, Keyless, open_history
 
 JOB_NAME = "train"
-_SHOWN = 5  # rows that a fault names
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
 
 def run_job(config: JobConfig, registry: Registry, progress: Advance | None = None) -> JobReport:
     """Train, register and gate every segment of the source; one segment's failure is its own.
 
-    Raises SourceError when there is nothing to train on, RegistryError when the registry cannot be written to
-    at the start. With config.dry_run the registry is left alone.
+    Chunk after chunk: what was trained is registered before all of it is read. Raises SourceError when there is
+    nothing to train on, RegistryError when the registry cannot be written to at the start. With config.dry_run the
+    registry is left alone.
     """
     if config.dry_run:
         return backtest_only(config, progress)
     started, progress = time.monotonic(), progress or Silent()
-    frames, keyless = read_segments(config)
-    progress.start(len(frames))
     reports: list[SegmentReport] = []
     notes: list[str] = []
-    log = JobLog(registry, JOB_NAME, _job_params(config, len(frames)))
-    try:
-        with log:
-            for outcome in train_all(frames, config):
-                report = _settle(outcome, config, registry, log)
-                reports.append(report)
-                progress.advance(report.segment, report.status != "failed")
-            so_far = _report([*reports, *keyless], started, log.run_id)
-            log.log_summary(so_far.to_dict(), _job_metrics(so_far))
-    except RegistryError as error:  # the segments' own are settled; this is the job's run that could not be finished
-        notes.append(f"The job's own run in the registry is incomplete: {error}")
-    return _report([*reports, *keyless], started, log.run_id, tuple(notes))
+    with _history(config) as history:
+        progress.start(history.segments)
+        log = JobLog(registry, JOB_NAME, _job_params(config, history.segments))
+        try:
+            with log:
+                for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
+                    reports += _told(_settle(outcomes, config, registry, log), progress)
+                reports += _keyless(history.keyless, config)
+                so_far = _report(reports, started, log.run_id)
+                log.log_summary(so_far.to_dict(), _job_metrics(so_far))
+        except RegistryError as error:  # the segments' own are settled; the job's run could not be finished
+            notes.append(f"The job's own run in the registry is incomplete: {error}")
+    return _report(reports, started, log.run_id, tuple(notes))
 
 
 def backtest_only(config: JobConfig, progress: Advance | None = None) -> JobReport:
     """Train and backtest every segment of the source and register nothing. Raises SourceError."""
     started, progress = time.monotonic(), progress or Silent()
-    frames, keyless = read_segments(config)
-    progress.start(len(frames))
-    reports = []
-    for outcome in train_all(frames, config):
-        reports.append(_failure(outcome) if isinstance(outcome, Failed) else _success(outcome))
-        progress.advance(outcome.segment, isinstance(outcome, Trained))
-    return _report([*reports, *keyless], started, None)
+    reports: list[SegmentReport] = []
+    with _history(config) as history:
+        progress.start(history.segments)
+        for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
+            reports += _told([_reported(outcome) for outcome in outcomes], progress)
+        reports += _keyless(history.keyless, config)
+    return _report(reports, started, None)
 
 
-def read_segments(config: JobConfig) -> tuple[dict[str, pd.DataFrame], list[SegmentReport]]:
-    """Read the source and part it into one table a segment, numbered by the source's rows.
-
-    Returns the tables of the segments that config.segments asks for, and the report of rows without a key.
-    Raises SourceError when no segment is left, or a pattern matches none.
-    """
-    table = read_history(config.source, config.model.history_columns)
-    keyless = table["segment"].isna()
-    frames = {str(key): group for key, group in table.drop(columns="segment").groupby(table["segment"], sort=True)}
-    if config.segments is None:
-        if table.empty:
-            raise SourceError("the source has no rows")
-        return frames, [_keyless(table.index[keyless], config.source.columns.segment)] if keyless.any() else []
-    asked = {key for pattern in config.segments for key in _matching(pattern, frames)}
-    return {key: frame for key, frame in frames.items() if key in asked}, []
+def _history(config: JobConfig) -> AbstractContextManager[History]:
+    return open_history(config.source, config.model.history_columns, config.segments)
 
 
-def _matching(pattern: str, frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    found = [key for key in frames if key == pattern or fnmatch.fnmatchcase(key, pattern)]
-    if not found:
-        raise SourceError(f"no segment of the source matches {pattern!r}")
-    return found
+def _chunk_size(config: JobConfig, history: History) -> int:
+    """At most what the configuration says, and small enough that every process gets a few."""
+    return max(1, min(config.chunk, history.segments // (4 * (config.workers or os.cpu_count() or 1))))
 
 
-def _keyless(rows: pd.Index, column: str) -> SegmentReport:
-    shown = tuple(int(row) for row in rows[:_SHOWN])
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    places = ", ".join(f"row {row}" for row in shown)
-    count = "1 row has" if len(rows) == 1 else f"{len(rows)} rows have"
-    fault = Fault("missing_segment", f"In column {column!r}, {count} no key: {places}{more}.", column, shown)
-    return SegmentReport("", "failed", faults=(fault,))
+def _told(reports: list[SegmentReport], progress: Advance) -> list[SegmentReport]:
+    for report in reports:
+        progress.advance(report.segment, report.status != "failed")
+    return reports
 
 
-def _settle(outcome: Trained | Failed, config: JobConfig, registry: Registry, log: JobLog) -> SegmentReport:
-    """Put one outcome on record; what the registry refuses is this segment's failure."""
-    if isinstance(outcome, Trained):
-        try:
-            return _register(outcome, config, registry, log)
-        except (RegistryError, ModelError) as error:
-            outcome = Failed(outcome.segment, (Fault("registration_failed", str(error)),))
-    with suppress(RegistryError):  # the report tells of the failure all the same
-        log.log_failure(outcome.segment, "\n".join(fault.message for fault in outcome.faults))
-    return _failure(outcome)
+def _keyless(keyless: Keyless, config: JobConfig) -> list[SegmentReport]:
+    """The report of rows without a segment, if there are any."""
+    if not keyless.count:
+        return []
+    column = config.source.columns.segment
+    more = f" and {keyless.count - len(keyless.rows)} more" if keyless.count > len(keyless.rows) else ""
+    places = ", ".join(f"row {row}" for row in keyless.rows)
+    count = "1 row has" if keyless.count == 1 else f"{keyless.count} rows have"
+    fault = Fault("missing_segment", f"In column {column!r}, {count} no key: {places}{more}.", column, keyless.rows)
+    return [SegmentReport("", "failed", faults=(fault,))]
 
 
-def _register(trained: Trained, config: JobConfig, registry: Registry, log: JobLog) -> SegmentReport:
-    """Log a version, let the gate judge it against the champion, and promote it if it may."""
-    segment, result = trained.segment, trained.backtest
-    baseline = {f"baseline_{name}": value for name, value in result.baseline.items()}
-    measured = {**result.metrics, **baseline}
-    decision = decide(result.metrics, _champion_metrics(registry, segment), config.gate, result.baseline)
-    version = log.log_segment(
-        segment,
-        prophet_model.from_json(trained.model_json),
-        params=config.model.model_dump(mode="json"),
+def _settle(outcomes: list[Outcome], config: JobConfig, registry: Registry, log: JobLog) -> list[SegmentReport]:
+    """Put a chunk's outcomes on record; what the registry refuses is that segment's failure."""
+    trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    reports: list[SegmentReport] = []
+    try:
+        decisions = {one.segment: _decide(one, config, registry) for one in trained}
+        written = log.writer.write([_record(one, decisions[one.segment], config) for one in trained])
+    except RegistryError as error:
+        decisions, written = {}, [error] * len(trained)
+    for one, version in zip(trained, written, strict=True):
+        if isinstance(version, RegistryError):
+            failed.append(Failed(one.segment, (Fault("registration_failed", str(version)),)))
+        else:
+            reports.append(_success(one, version.version, decisions[one.segment]))
+    with suppress(RegistryError):  # the report tells of the failures all the same
+        log.writer.write_failures({one.segment: " ".join(fault.message for fault in one.faults) for one in failed})
+    return [*reports, *map(_failure, failed)]
+
+
+def _decide(trained: Trained, config: JobConfig, registry: Registry) -> Decision:
+    """The gate's verdict on a version beside the champion that it would replace. Raises RegistryError."""
+    try:
+        champion = _champion_metrics(registry, trained.segment)
+    except BadSegment:  # no registry has it; the writer says so
+        champion = None
+    return decide(trained.backtest.metrics, champion, config.gate, trained.backtest.baseline)
+
+
+def _record(trained: Trained, decision: Decision, config: JobConfig) -> SegmentRecord:
+    baseline = {f"baseline_{name}": value for name, value in trained.backtest.baseline.items()}
+    measured = {**trained.backtest.metrics, **baseline}
+    return SegmentRecord(
+        segment=trained.segment,
+        model_json=trained.model_json,
+        inputs=trained.inputs,
+        params={name: str(value) for name, value in config.model.model_dump(mode="json").items()},
         metrics={f"backtest.{name}": value for name, value in measured.items()},
         tags=_tags(trained, config, measured, decision),
+        promote=decision.promote and config.promote,
+        reason=" ".join(decision.reasons),
     )
-    registry.set_challenger(segment, version.version)
-    if decision.promote and config.promote:
-        registry.promote(segment, version.version, " ".join(decision.reasons))
-    return _success(trained, version.version, decision)
 
 
 def _champion_metrics(registry: Registry, segment: str) -> Mapping[str, float] | None:
@@ -189,6 +192,10 @@ def _success(trained: Trained, version: int | None = None, decision: Decision | 
         reasons=() if decision is None else decision.reasons,
         notes=trained.notes,
     )
+
+
+def _reported(outcome: Outcome) -> SegmentReport:
+    return _failure(outcome) if isinstance(outcome, Failed) else _success(outcome)
 
 
 def _failure(failed: Failed) -> SegmentReport:

@@ -1,4 +1,4 @@
-"""Run segments in worker processes, one of which may die without taking the job along."""
+"""Run chunks of segments in worker processes, one of which may die without taking the job along."""
 
 from __future__ import annotations
 
@@ -6,70 +6,72 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-
-import pandas as pd
+from itertools import chain, islice
 
 from forecasting.errors import Fault
 from training.config import JobConfig
-from training.segment import Failed, Trained, train_segment
+from training.segment import Failed, Outcome, train_chunk
+from training.spool import Chunk
 
-Outcome = Trained | Failed
-Work = Callable[[str, pd.DataFrame, JobConfig], Outcome]
-_IN_FLIGHT = 4  # segments a worker may be ahead of the caller: enough to stay busy, few enough to hold in memory
+Work = Callable[[Chunk, JobConfig], list[Outcome]]
+_IN_FLIGHT = 2  # chunks a worker may be ahead of the caller: enough to stay busy, few enough to hold in memory
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 
 
-def train_all(frames: Mapping[str, pd.DataFrame], config: JobConfig, work: Work = train_segment) -> Iterator[Outcome]:
-    """Train every segment, and yield outcomes in the order in which they are ready.
+def train_all(chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk) -> Iterator[list[Outcome]]:
+    """Train every chunk, and yield the outcomes of each in the order in which they are ready.
 
-    Segments that were under way when a worker process died are tried once more, each alone, so that the one that
-    kills its worker is the only one to fail.
+    chunks are drawn as they are needed, so that a source may be larger than memory. Segments that were under way when
+    a worker process died are tried once more, each alone: only the one that kills its worker fails.
     """
-    waiting, struck = deque(frames), deque[str]()
     workers = config.workers or os.cpu_count() or 1
-    while waiting:
-        yield from _until_it_breaks(frames, config, work, waiting, struck, workers)
-    while struck:
-        segment = struck.popleft()
-        again: deque[str] = deque()
-        yield from _until_it_breaks(frames, config, work, deque([segment]), again, 1)
-        if again:
-            message = "The process that trained this segment died twice; was it killed for its memory?"
-            yield Failed(segment, (Fault("worker_died", message),))
+    waiting, struck = iter(chunks), list[Chunk]()
+    while (yield from _until_it_breaks(waiting, config, work, struck, workers, _IN_FLIGHT * workers)):
+        pass
+    alone, lost = chain.from_iterable(chunk.apart() for chunk in struck), list[Chunk]()
+    while (yield from _until_it_breaks(alone, config, work, lost, workers=1, in_flight=1)):
+        pass
+    message = "The process that trained this segment died twice; was it killed for its memory?"
+    for chunk in lost:
+        yield [Failed(segment, (Fault("worker_died", message),)) for segment in chunk.segments]
 
 
 def _until_it_breaks(
-    frames: Mapping[str, pd.DataFrame],
-    config: JobConfig,
-    work: Work,
-    waiting: deque[str],
-    struck: deque[str],
-    workers: int,
-) -> Iterator[Outcome]:
-    """Work off `waiting` in one pool; when a worker dies, move what was under way to `struck` and stop."""
+    waiting: Iterator[Chunk], config: JobConfig, work: Work, struck: list[Chunk], workers: int, in_flight: int
+) -> Generator[list[Outcome], None, bool]:
+    """Work off `waiting` in one pool; when a worker dies, move what was under way to `struck`, and say so."""
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(waiting)), spawn, initializer=_end_with_the_job)
-    flying: dict[Future[Outcome], str] = {}
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_end_with_the_job)
+    flying: dict[Future[list[Outcome]], Chunk] = {}
+
+    def submit(chunk: Chunk) -> None:
+        try:
+            flying[pool.submit(work, chunk, config)] = chunk
+        except BrokenProcessPool:
+            struck.append(chunk)
+            raise
+
     try:
-        while waiting or flying:
+        while True:
             with _one_thread_each():
-                while waiting and len(flying) < _IN_FLIGHT * workers:
-                    flying[pool.submit(work, waiting[0], frames[waiting[0]], config)] = waiting[0]
-                    waiting.popleft()
+                for chunk in islice(waiting, in_flight - len(flying)):
+                    submit(chunk)
+            if not flying:
+                return False
             done, _ = wait(flying, return_when=FIRST_COMPLETED)
             for future in done:
-                outcome = future.result()
+                outcomes = future.result()
                 del flying[future]
-                yield outcome
+                yield outcomes
     except BrokenProcessPool:
         struck.extend(flying.values())
+        return True
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""One segment from table to fitted model: the work item of the process pool. Imports neither MLflow nor SQL."""
+"""Segments from table to fitted model: the work of the process pool. Imports neither MLflow nor SQL."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from forecasting.spec import ProphetSpec
 from training.backtest import BacktestResult, backtest
 from training.config import JobConfig
 from training.cutoffs import BY_SOLVER
+from training.spool import Chunk
 
 
 @dataclass(frozen=True)
 class Trained:
     """A fitted segment. model_json: the model in Prophet's own format, which is what crosses processes.
 
-    solver: what found its parameters; log_posterior: the logarithm of Stan's density there.
+    inputs: the columns beside ds that forecast rows need. solver: what found its parameters; log_posterior: the
+    logarithm of Stan's density there.
     """
 
     segment: str
     model_json: str
+    inputs: tuple[str, ...]
     solver: str
     log_posterior: float | None
     freq: str
@@ -42,7 +45,15 @@ class Failed:
     faults: tuple[Fault, ...]
 
 
-def train_segment(segment: str, frame: pd.DataFrame, config: JobConfig) -> Trained | Failed:
+Outcome = Trained | Failed
+
+
+def train_chunk(chunk: Chunk, config: JobConfig) -> list[Outcome]:
+    """Train each segment of a chunk, in order: a pure function, the same wherever it runs."""
+    return [train_segment(segment, frame, config) for segment, frame in chunk]
+
+
+def train_segment(segment: str, frame: pd.DataFrame, config: JobConfig) -> Outcome:
     """Check a segment's table, backtest, and fit on all of it.
 
     frame: ds, y and the model's extra columns; its index numbers the rows in the source. Faults speak of those rows,
@@ -78,6 +89,7 @@ def _fit(segment: str, history: History, config: JobConfig) -> Trained:
     return Trained(
         segment=segment,
         model_json=prophet_model.to_json(model),
+        inputs=prophet_model.required_columns(model),
         solver=prophet_model.solver_of(model),
         log_posterior=prophet_model.log_posterior_of(model),
         freq=history.freq,

@@ -46,6 +46,11 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.segments)
 
+    def apart(self) -> Iterator[Chunk]:
+        """Each segment as a chunk of its own."""
+        for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):
+            yield Chunk((segment,), np.array([0, stop - start]), self.frame.iloc[start:stop])
+
     def __iter__(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Each segment with its table, whose columns have the types of its own values: no neighbour's word hurts."""
         for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):

@@ -15,7 +15,7 @@ from registry.errors import RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
 from training.config import JobConfig, load_config
 from training.errors import SourceError
-from training.job import backtest_only, read_segments, run_job
+from training.job import backtest_only, run_job
 from training.report import JobReport, SegmentReport
 
 SOUND = ["user_42_groceries", "a/b:c %é🍎"]
@@ -191,7 +191,7 @@ def test_a_backtest_alone_needs_no_registry(source: Path) -> None:
 
 def test_a_pattern_that_matches_nothing_ends_the_job(source: Path) -> None:
     with pytest.raises(SourceError, match="'usr_"):
-        read_segments(config_of(source, segments=["user_*", "usr_*"]))
+        backtest_only(config_of(source, segments=["user_*", "usr_*"]))
 
 
 def test_a_registry_that_goes_away_costs_no_report(
@@ -202,8 +202,8 @@ def test_a_registry_that_goes_away_costs_no_report(
     def gone(*_: object, **__: object) -> None:
         raise RegistryUnavailable("gone")
 
-    for method in ("log_segment", "log_failure", "log_summary"):
-        monkeypatch.setattr(f"registry.log.JobLog.{method}", gone)
+    for function in ("open_writer", "JobLog.log_summary"):
+        monkeypatch.setattr(f"registry.log.{function}", gone)
     report = run_job(config_of(source, segments=[SOUND[0]]), registry)
     assert one(report, SOUND[0]).faults[0].code == "registration_failed"
     assert report.notes == ("The job's own run in the registry is incomplete: gone",)
