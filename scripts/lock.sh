@@ -4,7 +4,8 @@ set -eu
 compile() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@"
 }
-compile --all-extras pyproject.toml --output-file requirements/dev.txt
+compile --extra dev pyproject.toml --output-file requirements/dev.txt
 compile --extra serve --constraints requirements/dev.txt pyproject.toml --output-file requirements/serve.txt
+compile --extra engines --constraints requirements/dev.txt pyproject.toml --output-file requirements/engines.txt
 compile --extra train --constraints requirements/dev.txt pyproject.toml --output-file requirements/train.txt
 echo "uv" | compile --output-file requirements/uv.txt -
