@@ -20,8 +20,9 @@ from mlflow.utils.environment import _process_pip_requirements, _PythonEnv
 
 MODEL_NAME = "model"
 _DATA = "model.pr"
+_PROPHET = installed_version("prophet")  # asked once: the answer takes most of a millisecond
 _FORECAST_COLUMNS = ("yhat", "yhat_lower", "yhat_upper", "trend")
-# The C writer is thirty times faster than the one that MLflow uses, and writes the same text.
+# Takes a seventh of the time of the writer in Python that MLflow uses, and writes the same text.
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -62,9 +63,7 @@ def _mlmodel(inputs: tuple[str, ...], size: int, *, location: str, run_id: str, 
     pyfunc.add_to_model(
         model, loader_module="mlflow.prophet", conda_env="conda.yaml", python_env="python_env.yaml", data=_DATA
     )
-    model.add_flavor(
-        "prophet", prophet_version=installed_version("prophet"), code=None, model_type="Prophet", data=_DATA
-    )
+    model.add_flavor("prophet", prophet_version=_PROPHET, code=None, model_type="Prophet", data=_DATA)
     model.model_size_bytes = size
     return str(yaml.dump(model.to_dict(), Dumper=_DUMPER, default_flow_style=False))
 
@@ -81,8 +80,8 @@ def _signature(inputs: tuple[str, ...]) -> ModelSignature:
 
 def _environment_files() -> dict[str, bytes]:
     """The files that say what to install, the same for every version of a job."""
-    prophet = f"prophet=={installed_version('prophet')}"
-    conda, requirements, _ = _process_pip_requirements(None, [prophet])  # type: ignore[no-untyped-call]
+    wanted = [f"prophet=={_PROPHET}"]
+    conda, requirements, _ = _process_pip_requirements(None, wanted)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
         path = Path(scratch) / "python_env.yaml"
         _PythonEnv.current().to_yaml(str(path))  # type: ignore[no-untyped-call]
