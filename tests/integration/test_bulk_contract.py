@@ -31,13 +31,6 @@ TABLES = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def both_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty store in SQLite, and one in PostgreSQL."""
-    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
-    return Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_url"))
-
-
 def tables_of(registry: Registry) -> dict[str, Table]:
     """Every row of every table."""
     engine, schema = sa.create_engine(registry.uri), sa.MetaData()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -29,15 +28,6 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.integration.writing_job"])
 PATIENCE = 60
 SEGMENTS = 30
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def both_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty store in SQLite, and one in PostgreSQL."""
-    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
-    registry = Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_url"))
-    registry.ping()
-    return registry
 
 
 @pytest.fixture(scope="session")

@@ -35,13 +35,6 @@ from registry.writer import open_writer
 from tests.integration.ordinary import alike, labels_of, log_ordinarily, record_of
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def both_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty store in SQLite, and one in PostgreSQL."""
-    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
-    return Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_url"))
-
-
 @pytest.fixture
 def job(registry: Registry) -> JobLog:
     return JobLog(registry, "job", {})
