@@ -12,7 +12,7 @@ import numpy as np
 from forecasting import kernels
 from forecasting.posterior import Floats, MapParameters, MapProblem, MapSolution, NoFiniteOptimum
 
-PERFECT = 1e-14  # sigma^2 below this share of the mean square of y: the fit is perfect up to rounding
+PERFECT = 1e-18  # sigma^2 below this share of the mean square of y: the fit is perfect up to rounding
 _FEW_ROWS = 4  # below so many rows a parameter, the posterior may have a second mode at a smaller sigma
 _LOW_START = 1e-6  # that mode is sought from this share of the mean square of y
 _REASONS = {
