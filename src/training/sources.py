@@ -29,12 +29,6 @@ _READABLE = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive, Spark and Arrow name the folder of the rows without a key
 
 
-def read_history(source: SourceConfig, extra_columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read every row of a source at once: the batches of read_batches as one table, its segments as plain text."""
-    batches = [frame.astype({"segment": "str"}) for frame in read_batches(source, extra_columns)]
-    return pd.concat(batches) if batches else pd.DataFrame(columns=["segment", "ds", "y", *extra_columns])
-
-
 def read_batches(source: SourceConfig, extra_columns: Sequence[str] = ()) -> Generator[pd.DataFrame, None, None]:
     """Read a source in batches of at most BATCH_ROWS rows, never more of it than that in memory.
 

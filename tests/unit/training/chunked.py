@@ -29,7 +29,7 @@ def main(source: str, rows: str, extra_columns: str) -> None:
     """Print how many rows and segments there were, each row once, and the bytes that the largest moment added."""
     seen, segments, before = np.zeros(int(rows), dtype=bool), 0, peak()
     with open_history(SourceConfig.model_validate_json(source), json.loads(extra_columns)) as history:
-        for chunk in history.chunks(500):
+        for chunk in history.chunks(100):
             numbers = chunk.frame.index.to_numpy()
             assert not seen[numbers].any()
             assert (chunk.frame["y"].to_numpy() == numbers).all()

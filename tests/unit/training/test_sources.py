@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ import pytest
 from training import sources
 from training.config import SourceConfig
 from training.errors import SourceError
-from training.sources import read_batches, read_history
+from training.sources import read_batches
+
+
+def read_history(source: SourceConfig, extra_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """All batches as one table."""
+    return pd.concat(batch.astype({"segment": "str"}) for batch in read_batches(source, extra_columns))
 
 
 def source(path: Path, **columns: str) -> SourceConfig:
