@@ -190,7 +190,7 @@ def test_an_artifact_cannot_point_out_of_its_folder(registry: Registry, artifact
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("", "model.pr"), ("{}", "not a Prophet"), ('"{}"', "not a Prophet"), ("\x00\xff", "model.pr")],
+    [("", "not a Prophet"), ("{}", "never fitted"), ('"{}"', "never fitted"), ("\x00\xff", "model.pr")],
 )
 def test_a_spoilt_model_is_refused(
     registry: Registry, artifact: tuple[ModelVersion, Path], content: str, reason: str
