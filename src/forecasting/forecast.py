@@ -259,7 +259,6 @@ def _with_bounds(found: Prediction, lower: Floats, upper: Floats, trend_lower: F
         found.yhat,
         found.additive,
         found.multiplicative,
-        found.floor,
         found.cap,
         found.components,
         lower,

@@ -142,11 +142,12 @@ class _Table:
 
     def knows(self, intensity: Floats, ratio: Floats) -> bool:
         """Whether all rows (at least one) can be read; a row that is not a number cannot."""
+        least, most = np.minimum.reduce, np.maximum.reduce  # min and max take a detour through Python
         return bool(
-            intensity.min() >= self.first_intensity
-            and intensity.max() <= MAX_INTENSITY
-            and ratio.min() >= _LEAST_NOISE
-            and ratio.max() <= _ONLY_NOISE
+            least(intensity) >= self.first_intensity
+            and most(intensity) <= MAX_INTENSITY
+            and least(ratio) >= _LEAST_NOISE
+            and most(ratio) <= _ONLY_NOISE
         )
 
     def read(self, intensity: Floats, ratio: Floats) -> Floats:
@@ -235,7 +236,7 @@ class _TrendTable:
         half, left = _cut(np.sqrt(np.log(place, out=place), out=place), 0.0, self.steps)
         half *= self.slopes.take(left)
         half += self.values.take(left)
-        if len(intensity) and intensity.max() > MAX_INTENSITY:
+        if len(intensity) and np.maximum.reduce(intensity) > MAX_INTENSITY:
             # Nearly normal: what is left of the difference falls as 1 / intensity.
             excess = (half / np.sqrt(2.0 / 3.0 * MAX_INTENSITY) - self.z) * MAX_INTENSITY / np.maximum(intensity, 1.0)
             normal = np.sqrt(2.0 / 3.0 * np.maximum(intensity, 0.0))

@@ -28,7 +28,7 @@ class Prediction:
     """A forecast; every array is (rows,), in the order of the rows.
 
     ds: nanoseconds. t: scaled time. theta: the trend's line there, scaled; with logistic growth its exponent.
-    trend, yhat, additive, floor: in the unit of y. multiplicative: share of the trend.
+    trend, yhat, additive: in the unit of y. multiplicative: share of the trend.
     cap: scaled as Prophet's cap_scaled, (cap - floor) / y_scale; None unless growth is logistic (in a batch: NaN
     where it is not). components: by name, in Prophet's order; empty if they were not asked for.
     """
@@ -40,7 +40,6 @@ class Prediction:
     yhat: Floats
     additive: Floats
     multiplicative: Floats
-    floor: Floats
     cap: Floats | None
     components: Mapping[str, Floats]
 
@@ -66,7 +65,7 @@ def predict(
     columns = _checked(columns, len(ds))
     t = (ds - model.start) / model.t_scale
     theta = model.trend_lines.at(t)
-    trend, floor, cap = _trend(model, theta, columns)
+    trend, cap = _trend(model, theta, columns)
     parts: dict[str, Floats] = {}
     if components:
         effects = _effects(model, ds, columns, model.coefficients.T)
@@ -75,7 +74,7 @@ def predict(
     else:
         additive, multiplicative = _effects(model, ds, columns, model.term_coefficients.T).T
     yhat = trend * (1.0 + multiplicative) + additive
-    return Prediction(ds, t, theta, trend, yhat, additive, multiplicative, floor, cap, parts)
+    return Prediction(ds, t, theta, trend, yhat, additive, multiplicative, cap, parts)
 
 
 def predict_draws(model: ForecastModel, ds: Integers, columns: Columns | None = None) -> Draws:
@@ -83,7 +82,7 @@ def predict_draws(model: ForecastModel, ds: Integers, columns: Columns | None = 
     columns = _checked(columns, len(ds))
     t = (ds - model.start) / model.t_scale
     theta = _draw_theta(model, t)
-    trend, _, _ = _trend(model, theta, columns)
+    trend, _ = _trend(model, theta, columns)
     inside = {name: model.features.membership[:, place] for place, name in enumerate(model.features.components)}
     additive = _effects(model, ds, columns, model.beta * inside["additive_terms"] * model.y_scale)
     multiplicative = _effects(model, ds, columns, model.beta * inside["multiplicative_terms"])
@@ -117,18 +116,16 @@ def _checked(columns: Columns | None, rows: int) -> Columns:
     return columns
 
 
-def _trend(model: ForecastModel, theta: Floats, columns: Columns) -> tuple[Floats, Floats, Floats | None]:
-    """The trend, of the shape of theta: (rows,) or (rows, D), and the floor, both in the unit of y; the scaled cap."""
-    rows = len(theta)
+def _trend(model: ForecastModel, theta: Floats, columns: Columns) -> tuple[Floats, Floats | None]:
+    """The trend, of the shape of theta: (rows,) or (rows, D), in the unit of y, and the scaled cap (rows,)."""
     if model.growth != "logistic":
-        floor = np.full(rows, model.constant_floor)
-        return theta * model.y_scale + model.constant_floor, floor, None
-    floor = read_column(columns, "floor") if model.has_floor else np.full(rows, model.constant_floor)
+        return theta * model.y_scale + model.constant_floor, None
+    floor = read_column(columns, "floor") if model.has_floor else np.full(len(theta), model.constant_floor)
     cap = (read_column(columns, "cap") - floor) / model.y_scale
     if np.any(cap <= 0):
         raise RowsError("cap must be greater than floor (which defaults to 0) in every forecast row")
     along = (slice(None), *(None,) * (theta.ndim - 1))
-    return cap[along] * sigmoid(theta) * model.y_scale + floor[along], floor, cap
+    return cap[along] * sigmoid(theta) * model.y_scale + floor[along], cap
 
 
 def _draw_theta(model: ForecastModel, t: Floats) -> Floats:

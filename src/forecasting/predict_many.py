@@ -75,7 +75,7 @@ def predict_many(table: ModelTable, rows: RowBlock, *, components: bool = False)
     start, t_scale = (np.repeat(records[name], rows.lengths) for name in ("start", "t_scale"))
     t = (rows.ds - start) / t_scale
     theta = _thetas(table, rows, records, t)
-    trend, floor, cap = _trends(rows, records, theta)
+    trend, cap = _trends(rows, records, theta)
     additive, multiplicative = np.empty(len(t)), np.empty(len(t))
     parts: dict[str, Floats] = {}
     for place in set(records["features"].tolist()):
@@ -86,7 +86,7 @@ def predict_many(table: ModelTable, rows: RowBlock, *, components: bool = False)
             values = parts.setdefault(name, np.full(len(t), np.nan))
             values[effects.rows] = effects.component(name)
     yhat = trend * (1.0 + multiplicative) + additive
-    return Prediction(rows.ds, t, theta, trend, yhat, additive, multiplicative, floor, cap, parts)
+    return Prediction(rows.ds, t, theta, trend, yhat, additive, multiplicative, cap, parts)
 
 
 def _thetas(table: ModelTable, rows: RowBlock, records: Records, t: Floats) -> Floats:
@@ -101,11 +101,11 @@ def _thetas(table: ModelTable, rows: RowBlock, records: Records, t: Floats) -> F
     return theta
 
 
-def _trends(rows: RowBlock, records: Records, theta: Floats) -> tuple[Floats, Floats, Floats | None]:
-    """Trend and floor in the unit of y, and the scaled cap; NaN where a bound is missing or cap is not above floor."""
+def _trends(rows: RowBlock, records: Records, theta: Floats) -> tuple[Floats, Floats | None]:
+    """The trend in the unit of y, and the scaled cap; NaN where a bound is missing or cap is not above floor."""
     y_scale, floor = (np.repeat(records[name], rows.lengths) for name in ("y_scale", "constant_floor"))
     if not (records["growth"] == _LOGISTIC).any():
-        return theta * y_scale + floor, floor, None
+        return theta * y_scale + floor, None
     is_logistic, has_floor = (
         np.repeat(values, rows.lengths) for values in (records["growth"] == _LOGISTIC, records["has_floor"])
     )
@@ -113,7 +113,7 @@ def _trends(rows: RowBlock, records: Records, theta: Floats) -> tuple[Floats, Fl
     cap = np.where(is_logistic, (rows.column("cap") - floor) / y_scale, np.nan)
     cap = np.where(cap > 0, cap, np.nan)
     scaled = np.where(is_logistic, cap * sigmoid(np.where(is_logistic, theta, 0.0)), theta)
-    return scaled * y_scale + floor, floor, cap
+    return scaled * y_scale + floor, cap
 
 
 def _theta_between(table: ModelTable, records: Records, t: Floats) -> Floats:
