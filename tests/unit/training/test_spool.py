@@ -146,17 +146,18 @@ def test_a_chunk_crosses_to_another_process_whole(tmp_path: Path) -> None:
 
 
 def test_a_word_in_a_late_batch_hurts_its_segment_alone_and_is_named_with_its_row(tmp_path: Path) -> None:
-    rows = interleaved(3, 4)
-    rows[10] = (*rows[10][:2], "oops")
+    rows = [("early", f"2024-01-0{day}", "1") for day in (1, 2, 3)] + interleaved(3, 4)
+    rows[13] = (*rows[13][:2], "oops")
     with tiny_batches():
         tables = tables_of(csv(tmp_path, rows))
+    assert tables["early"]["y"].dtype == "int64"  # though in the chunk's one table words stand below it
     for segment in ("s000", "s002"):
         history = check_history(tables[segment])
         assert list(history.frame["y"]) == [float(segment[1:])] * 4
     with pytest.raises(HistoryError) as caught:
         check_history(tables["s001"], row_numbers=tables["s001"].index.to_numpy())
     [fault] = caught.value.faults
-    assert (fault.code, fault.rows, fault.values) == ("unparsable_number", (10,), ("oops",))
+    assert (fault.code, fault.rows, fault.values) == ("unparsable_number", (13,), ("oops",))
 
 
 DAYS = [np.datetime64(f"2024-01-0{day}", "ns") for day in (1, 2)]
