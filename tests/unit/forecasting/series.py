@@ -24,7 +24,7 @@ def competition(collection: Sequence[MCompSeries], number: int) -> pd.DataFrame:
 
 
 def real() -> Iterator[tuple[str, pd.DataFrame]]:
-    """63 series by name: Prophet's test data, whole and cut off earlier, and a sample of M3 and tourism."""
+    """64 series by name: Prophet's test data, whole and cut off earlier, and a sample of M3 and tourism."""
     for file in ("data", "data2", "data3"):
         table = pd.read_csv(_PROPHET_DATA / f"{file}.csv", parse_dates=["ds"]).dropna()
         yield f"prophet {file}", _frame(table["y"], pd.DatetimeIndex(table["ds"]))
