@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -94,13 +94,30 @@ class GateConfig(_Frozen):
     must_beat_baseline: bool = False
 
 
+class EngineConfig(_Frozen):
+    """What trains the segments.
+
+    name: local, processes on this machine; ray or spark, a cluster. address: of Ray's head, or Spark's master; None:
+    what this process is connected to, or else what is found by Ray's or Spark's own settings, or else this machine.
+    """
+
+    name: Literal["local", "ray", "spark"] = "local"
+    address: str | None = None
+
+    @model_validator(mode="after")
+    def _has_use_for_its_address(self) -> Self:
+        if self.name == "local" and self.address is not None:
+            raise ValueError("an address is for the engines ray and spark")
+        return self
+
+
 class JobConfig(_Frozen):
     """One training job.
 
     solver: exact, or cmdstan, Prophet's own, which is some ten times slower and stops short of the optimum at times.
-    segments: glob patterns; None: all. workers: processes; None: one a CPU. chunk: most segments that one
-    of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let the gate move the
-    champion. dry_run: train and backtest, and leave the registry alone.
+    segments: glob patterns; None: all. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most
+    segments that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let
+    the gate move the champion. dry_run: train and backtest, and leave the registry alone.
     """
 
     source: SourceConfig
@@ -109,6 +126,7 @@ class JobConfig(_Frozen):
     checks: ChecksConfig = ChecksConfig()
     backtest: BacktestConfig = BacktestConfig()
     gate: GateConfig = GateConfig()
+    engine: EngineConfig = EngineConfig()
     segments: tuple[str, ...] | None = None
     workers: Count | None = None
     chunk: Count = 200

@@ -1,4 +1,4 @@
-"""A training job: read, train every segment in worker processes, register, gate, promote, report."""
+"""A training job: read, train every segment on an engine, register, gate, promote, report."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from registry.log import JobLog
 from registry.records import SegmentRecord
 from registry.registry import Registry
 from training.config import JobConfig
+from training.engines import engine_of
 from training.gate import Decision, decide
-from training.pool import train_all
 from training.progress import Advance, Silent
 from training.report import JobReport, SegmentReport
 from training.segment import Failed, Outcome, Trained
@@ -33,7 +33,7 @@ def run_job(config: JobConfig, registry: Registry, progress: Advance | None = No
     """
     if config.dry_run:
         return backtest_only(config, progress)
-    started, progress = time.monotonic(), progress or Silent()
+    started, progress, train_all = time.monotonic(), progress or Silent(), engine_of(config)
     reports: list[SegmentReport] = []
     notes: list[str] = []
     with _history(config) as history:
@@ -53,7 +53,7 @@ def run_job(config: JobConfig, registry: Registry, progress: Advance | None = No
 
 def backtest_only(config: JobConfig, progress: Advance | None = None) -> JobReport:
     """Train and backtest every segment of the source and register nothing. Raises SourceError."""
-    started, progress = time.monotonic(), progress or Silent()
+    started, progress, train_all = time.monotonic(), progress or Silent(), engine_of(config)
     reports: list[SegmentReport] = []
     with _history(config) as history:
         progress.start(history.segments)

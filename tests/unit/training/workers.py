@@ -1,4 +1,4 @@
-"""Work items for test_pool.py, in a module of its own so that a spawned process can import it.
+"""Work items for test_local.py, in a module of its own so that a spawned process can import it.
 
 Run as a program it is a job that tells its worker's process id and then waits to be killed.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 
 from forecasting.errors import Fault
 from training.config import JobConfig, load_config
-from training.pool import train_all
+from training.engines.local import train_all
 from training.segment import Failed, Outcome
 from training.spool import Chunk
 

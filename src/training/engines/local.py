@@ -6,22 +6,16 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 
-from forecasting.errors import Fault
 from training.config import JobConfig
-from training.segment import Failed, Outcome, train_chunk
+from training.engines.work import IN_FLIGHT, ONE_THREAD, Work, died
+from training.segment import Outcome, train_chunk
 from training.spool import Chunk
-
-Work = Callable[[Chunk, JobConfig], list[Outcome]]
-_IN_FLIGHT = 2  # chunks a worker may be ahead of the caller: enough to stay busy, few enough to hold in memory
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
 
 
 def train_all(chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk) -> Iterator[list[Outcome]]:
@@ -32,14 +26,12 @@ def train_all(chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chu
     """
     workers = config.workers or os.cpu_count() or 1
     waiting, struck = iter(chunks), list[Chunk]()
-    while (yield from _until_it_breaks(waiting, config, work, struck, workers, _IN_FLIGHT * workers)):
+    while (yield from _until_it_breaks(waiting, config, work, struck, workers, IN_FLIGHT * workers)):
         pass
     alone, lost = chain.from_iterable(chunk.apart() for chunk in struck), list[Chunk]()
     while (yield from _until_it_breaks(alone, config, work, lost, workers=1, in_flight=1)):
         pass
-    message = "The process that trained this segment died twice; was it killed for its memory?"
-    for chunk in lost:
-        yield [Failed(segment, (Fault("worker_died", message),)) for segment in chunk.segments]
+    yield from map(died, lost)
 
 
 def _until_it_breaks(
@@ -92,8 +84,8 @@ def _exit_after(sentinel: int) -> None:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Let processes that start meanwhile use one thread for linear algebra: the segments are what runs in parallel."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.unit.training.workers import chunk_of, echo_or_die
 from training.config import load_config
-from training.pool import train_all
+from training.engines.local import train_all
 from training.segment import Failed
 
 CONFIG = load_config(None, {"source.path": "a.csv", "workers": 2})
