@@ -66,7 +66,8 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 bench: $(READY) ## all benchmarks
-	for name in forecasting intervals accuracy serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+	@failed=; for name in forecasting intervals accuracy serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
+	if [ -n "$$failed" ]; then echo "below a bar:$$failed"; exit 1; fi
 
 bench-%: $(READY) ## one benchmark, such as bench-serving
 	$(BIN)/python -m benchmarks.$* $(ARGS)

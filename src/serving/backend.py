@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from cachetools import LRUCache
+
+from forecasting.forecast import prepare
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
 from registry.versions import ModelVersion
@@ -24,6 +27,8 @@ log = logging.getLogger("serving.backend")
 Ask = Callable[[Sequence[ForecastRequest]], Awaitable[Sequence[Outcome]]]
 Answer = TypeVar("Answer")
 
+_USUAL_WIDTH = 0.8  # Prophet's default
+_WIDTHS = 8  # whose tables forecasting keeps, at least
 _CHECK_SECONDS = 2.0  # a health probe older than this is made anew
 
 
@@ -41,6 +46,8 @@ class WorkerBackend:
             registry, settings, lambda version, text: load_arrays(version, text, settings.mode), settings.models_cached
         )
         self._asked: dict[tuple[str, int | None], asyncio.Task[Loaded[ServingModel | None]]] = {}
+        self._widths: LRUCache[float, bool] = LRUCache(_WIDTHS)
+        self._prepare(_USUAL_WIDTH)
         self._checked_at = -_CHECK_SECONDS
         self._fault: str | None = None
 
@@ -53,7 +60,14 @@ class WorkerBackend:
                 return outcome
         except Refused as error:
             return error.refusal
+        if request.interval_width is not None and request.interval_width not in self._widths:
+            await asyncio.to_thread(self._prepare, request.interval_width)
         return outcome_of(request, lambda _: model)
+
+    def _prepare(self, interval_width: float) -> None:
+        """Solve the tables of a width that was not asked for lately; too long a pause for those who wait meanwhile."""
+        prepare(interval_width)
+        self._widths[interval_width] = True
 
     async def _model(self, request: ForecastRequest) -> ServingModel | None:
         """The registered model of a request, None where it takes a runner. Raises Refused."""

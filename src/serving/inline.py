@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from cachetools import LRUCache
+from threadpoolctl import threadpool_limits
 
 from forecasting.errors import Fault as HistoryFault
 from forecasting.errors import FitError, HistoryError
@@ -37,6 +38,8 @@ class InlineFits:
         from forecasting.fit import fit_histories  # compiles, with packages that HTTP workers have no use for
 
         self._fit_histories = fit_histories
+        # Small matrices gain nothing from threads, and lose much where runners fight for the same cores.
+        threadpool_limits(1)
         # The first fit of a process loads the compiled kernels, or compiles them: no caller should wait for that.
         fit_histories([check_history(_SAMPLE)], self._spec)
 
