@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,9 @@ Cutoffs = Annotated[int | None, typer.Option(help="How many cutoffs the backtest
 Horizon = Annotated[int | None, typer.Option(help="Rows that each backtest forecasts; one season by default.")]
 Only = Annotated[list[str] | None, typer.Option("--segment", "-s", help="Only segments that match; may be repeated.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; one a CPU by default.")]
+Promote = Annotated[
+    bool | None, typer.Option("--promote/--no-promote", help="Let the gate move the champion, or only register.")
+]
 ReportPath = Annotated[Path | None, typer.Option("--report", help="Write the whole report here as JSON.")]
 Uri = Annotated[
     str | None,
@@ -78,22 +82,67 @@ def train(
     horizon: Horizon = None,
     segment: Only = None,
     workers: Workers = None,
-    promote: Annotated[
-        bool | None, typer.Option("--promote/--no-promote", help="Let the gate move the champion, or only register.")
-    ] = None,
+    promote: Promote = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and backtest, but register nothing.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="JOB", help="Finish this job, which was cut short; give its own configuration again."),
+    ] = None,
     report: ReportPath = None,
     tracking_uri: Uri = None,
 ) -> None:
     """Train, backtest, register and promote one model per segment; exits with 1 when a segment failed."""
     from training.job import run_job
     from training.progress import progress_on_terminal
+    from training.resume import resume_job
 
     with _faults_told():
         job = _job_config(locals(), {"promote": promote, "dry_run": dry_run or None})
         registry = _registry(tracking_uri)
-        with progress_on_terminal() as progress:
-            done = run_job(job, registry, progress)
+        with progress_on_terminal() as progress, _job_told() as begun:
+            done = (
+                resume_job(resume, job, registry, progress, begun)
+                if resume
+                else run_job(job, registry, progress, begun)
+            )
+    _finish(done, report)
+
+
+@app.command()
+def retrain(
+    stale: Annotated[
+        str, typer.Option(help="Train what has seen nothing for so long, or has no champion: 12h, 7d, 2w.")
+    ],
+    config: Config = None,
+    path: Csv = None,
+    url: Url = None,
+    query: Query = None,
+    segment_column: SegmentColumn = None,
+    ds_column: DsColumn = None,
+    y_column: YColumn = None,
+    duplicates: Duplicates = None,
+    freq: Freq = None,
+    holidays: Country = None,
+    growth: Growth = None,
+    cutoffs: Cutoffs = None,
+    horizon: Horizon = None,
+    segment: Only = None,
+    workers: Workers = None,
+    promote: Promote = None,
+    report: ReportPath = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """As train, but only for segments whose champion was trained through a date too long ago, or that have none."""
+    from training.job import run_job
+    from training.progress import progress_on_terminal
+    from training.retrain import parse_age
+
+    with _faults_told():
+        stale_before = datetime.now(UTC) - parse_age(stale)
+        job = _job_config(locals(), {"promote": promote})
+        registry = _registry(tracking_uri)
+        with progress_on_terminal() as progress, _job_told() as begun:
+            done = run_job(job, registry, progress, begun, stale_before)
     _finish(done, report)
 
 
@@ -213,6 +262,26 @@ def rollback(segment: Segment, reason: Reason = "", tracking_uri: Uri = None) ->
 
 
 @app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions of a segment stay in any case.")],
+    segment: Only = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """Delete old versions with their runs and files, but none that an alias names or a rollback needs."""
+    from registry.prune import prune as prune_versions
+
+    with _faults_told():
+        done = prune_versions(_registry(tracking_uri), keep, segment, dry_run)
+    would = "would be " if dry_run else ""
+    _say(f"{done.versions} versions of {done.segments} segments {would}deleted, {done.size / 1e6:.1f} MB of files")
+    if done.orphans.local:
+        _say(f"{done.orphans.folders} folders without a version {would}removed, {done.orphans.size / 1e6:.1f} MB")
+    else:
+        _say("folders without a version are not looked for in a remote artifact store")
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="Port to listen on.")] = 3000,
@@ -279,7 +348,27 @@ def _finish(done: JobReport, path: Path | None) -> None:
     if path is not None:
         path.write_text(done.to_json(), encoding="utf-8")
     done.print(out)
+    if done.run_id is not None:
+        _say(f"job {done.run_id}")
     raise typer.Exit(done.exit_code)
+
+
+@contextlib.contextmanager
+def _job_told() -> Iterator[Callable[[str], None]]:
+    """Say which job began, and how to finish it when it is cut short, Ctrl-C included."""
+    jobs: list[str] = []
+
+    def begun(job: str) -> None:
+        jobs.append(job)
+        err.print(f"job {job}", highlight=False, soft_wrap=True)
+
+    try:
+        yield begun
+    except BaseException:
+        for job in jobs:
+            hint = f"job {job} is not finished; `prophetctl train --resume {job}` with the same options finishes it"
+            err.print(hint, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        raise
 
 
 @contextlib.contextmanager

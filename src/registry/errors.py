@@ -8,6 +8,7 @@ RegistryError
 ├── NoChampion           the registered model is there, its alias `champion` is not
 ├── UnknownVersion       the registered model has no such version
 ├── NothingToRollBackTo  the champion is the only version there ever was
+├── NotResumable         a run is unknown, or not that of a job that was cut short
 ├── BadArtifact          a version's files are refused or cannot be read
 └── RegistryUnavailable  the tracking server or its database does not answer
 """
@@ -45,6 +46,10 @@ class UnknownVersion(RegistryError):
 
 class NothingToRollBackTo(RegistryError):
     """There is no version before the champion."""
+
+
+class NotResumable(RegistryError):
+    """A run is unknown, or not that of a job that was cut short."""
 
 
 class BadArtifact(RegistryError):

@@ -29,14 +29,17 @@ class JobLog:
     The job's run is FINISHED when the block ends, FAILED when an exception leaves it.
     """
 
-    def __init__(self, registry: Registry, name: str, params: Mapping[str, object]) -> None:
+    def __init__(
+        self, registry: Registry, name: str, params: Mapping[str, object], unfinished: str | None = None
+    ) -> None:
+        """unfinished: the run of a job that was cut short, to go on with; it keeps its own name and params."""
         self._registry = registry
         self._client = registry.client
         with writing():
             self.experiment = ensure_experiment(self._client, registry.uri, EXPERIMENT)
-            run = self._client.create_run(self.experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name)
-            self.run_id = str(run.info.run_id)
-            self._client.log_batch(self.run_id, params=_params(params))
+            self.run_id = unfinished or self._start(name, params)
+            if unfinished:
+                self._client.update_run(unfinished, status="RUNNING")
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +90,11 @@ class JobLog:
             self._client.log_batch(
                 self.run_id, metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()]
             )
+
+    def _start(self, name: str, params: Mapping[str, object]) -> str:
+        run_id = str(self._client.create_run(self.experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name).info.run_id)
+        self._client.log_batch(run_id, params=_params(params))
+        return run_id
 
     @cached_property
     def writer(self) -> Writer:

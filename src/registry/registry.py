@@ -27,7 +27,7 @@ from registry.errors import (
     UnknownVersion,
 )
 from registry.names import PREFIX, model_name, segment_of
-from registry.versions import EVENT_TAG, ModelVersion, Promotion, champion_line, promotions_of
+from registry.versions import EVENT_TAG, ModelVersion, Promotion, promotions_of, rollback_target
 
 if TYPE_CHECKING:
     from prophet import Prophet
@@ -143,13 +143,10 @@ class Registry:
         if champion is None:
             raise NoChampion(f"segment {segment!r} has no champion to roll back")
         numbers = {version.version for version in self.versions(segment)}
-        line = [number for number in champion_line(promotions_of(model.tags), champion) if number in numbers]
-        earlier = [number for number in line[:-1] if number != champion]
-        if not earlier:
-            earlier = sorted(number for number in numbers if number < champion)
-        if not earlier:
+        earlier = rollback_target(promotions_of(model.tags), champion, numbers)
+        if earlier is None:
             raise NothingToRollBackTo(f"segment {segment!r}: no version stands before champion {champion}")
-        return self._move(segment, "rollback", earlier[-1], champion, reason)
+        return self._move(segment, "rollback", earlier, champion, reason)
 
     def set_challenger(self, segment: str, number: int) -> None:
         """Let the alias `challenger` name a version."""

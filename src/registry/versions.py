@@ -96,6 +96,16 @@ def champion_line(moves: list[Promotion], champion: int) -> list[int]:
     return _ending_on(champion, line)
 
 
+def rollback_target(moves: list[Promotion], champion: int, numbers: set[int]) -> int | None:
+    """The version that a rollback puts back, None where there is none. numbers: the versions that are there.
+
+    Where nothing is recorded that is there still, it is the version numbered before the champion.
+    """
+    line = [number for number in champion_line(moves, champion) if number in numbers]
+    recorded = [number for number in line[:-1] if number != champion]
+    return recorded[-1] if recorded else max((number for number in numbers if number < champion), default=None)
+
+
 def _ending_on(version: int, line: list[int]) -> list[int]:
     """Cut the line back to where the version last stood on it, or add the version at its end."""
     if version not in line:

@@ -4,58 +4,92 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 
 from forecasting.errors import Fault
 from registry.errors import BadSegment, NoChampion, RegistryError, UnknownSegment
 from registry.log import JobLog
 from registry.records import SegmentRecord
 from registry.registry import Registry
+from registry.unfinished import JOB_TAG
 from training.config import JobConfig
 from training.engines import engine_of
 from training.gate import Decision, decide
 from training.progress import Advance, Silent
 from training.report import JobReport, SegmentReport
+from training.retrain import fresh_segments
 from training.segment import Failed, Outcome, Trained
 from training.spool import History, Keyless, open_history
 
 JOB_NAME = "train"
+SEGMENTS_FOUND, STALE_BEFORE = "segments_found", "stale_before"  # params of a job's run beside its configuration
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
 
-def run_job(config: JobConfig, registry: Registry, progress: Advance | None = None) -> JobReport:
+def run_job(
+    config: JobConfig,
+    registry: Registry,
+    progress: Advance | None = None,
+    begun: Callable[[str], None] | None = None,
+    stale_before: datetime | None = None,
+) -> JobReport:
     """Train, register and gate every segment of the source; one segment's failure is its own.
 
-    Chunk after chunk: what was trained is registered before all of it is read. Raises SourceError when there is
-    nothing to train on, RegistryError when the registry cannot be written to at the start. With config.dry_run the
-    registry is left alone.
+    Chunk after chunk: what was trained is registered before all of it is read. begun: is told the job's run, by which
+    a job that was cut short is resumed. stale_before: only segments whose champion has not seen that time, or that
+    have none. Raises SourceError when there is nothing to train on, RegistryError when the registry cannot be written
+    to at the start. With config.dry_run the registry is left alone.
     """
+    started = time.monotonic()
+    fresh = frozenset[str]() if stale_before is None else fresh_segments(registry, stale_before)
     if config.dry_run:
-        return backtest_only(config, progress)
-    started, progress, train_all = time.monotonic(), progress or Silent(), engine_of(config)
-    reports: list[SegmentReport] = []
-    notes: list[str] = []
-    with _history(config) as history:
-        progress.start(history.segments)
-        log = JobLog(registry, JOB_NAME, _job_params(config, history.segments))
-        try:
-            with log:
-                for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
-                    reports += _told(_settle(outcomes, config, registry, log), progress)
-                reports += _keyless(history.keyless, config)
-                so_far = _report(reports, started, log.run_id)
-                log.log_summary(so_far.to_dict(), _job_metrics(so_far))
-        except RegistryError as error:  # the segments' own are settled; the job's run could not be finished
-            notes.append(f"The job's own run in the registry is incomplete: {error}")
+        return backtest_only(config, progress, fresh)
+    with open_source(config, fresh) as history:
+        if fresh and not history.segments:
+            return _report([], started, None, ("There is nothing to train: every champion is recent enough.",))
+        log = JobLog(registry, JOB_NAME, job_params(config, history.segments, stale_before))
+        if begun is not None:
+            begun(log.run_id)
+        return carry_out(config, registry, history, log, progress, started)
+
+
+def carry_out(
+    config: JobConfig,
+    registry: Registry,
+    history: History,
+    log: JobLog,
+    progress: Advance | None,
+    started: float,
+    done: Collection[SegmentReport] = (),
+) -> JobReport:
+    """Train and register all of a history for a job whose run is open.
+
+    started: on the monotonic clock. done: what the job has done before it was cut short.
+    """
+    reports, notes, progress = list(done), list[str](), progress or Silent()
+    progress.start(history.segments)
+    try:
+        with log:
+            train_all = engine_of(config)
+            for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
+                reports += _told(_settle(outcomes, config, registry, log), progress)
+            reports += _keyless(history.keyless, config)
+            so_far = _report(reports, started, log.run_id)
+            log.log_summary(so_far.to_dict(), _job_metrics(so_far))
+    except RegistryError as error:  # the segments' own are settled; the job's run could not be finished
+        notes.append(f"The job's own run in the registry is incomplete: {error}")
     return _report(reports, started, log.run_id, tuple(notes))
 
 
-def backtest_only(config: JobConfig, progress: Advance | None = None) -> JobReport:
-    """Train and backtest every segment of the source and register nothing. Raises SourceError."""
+def backtest_only(
+    config: JobConfig, progress: Advance | None = None, left_out: Collection[str] = frozenset()
+) -> JobReport:
+    """Train and backtest every segment of the source but those left out; register nothing. Raises SourceError."""
     started, progress, train_all = time.monotonic(), progress or Silent(), engine_of(config)
     reports: list[SegmentReport] = []
-    with _history(config) as history:
+    with open_source(config, left_out) as history:
         progress.start(history.segments)
         for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
             reports += _told([_reported(outcome) for outcome in outcomes], progress)
@@ -63,8 +97,9 @@ def backtest_only(config: JobConfig, progress: Advance | None = None) -> JobRepo
     return _report(reports, started, None)
 
 
-def _history(config: JobConfig) -> AbstractContextManager[History]:
-    return open_history(config.source, config.model.history_columns, config.segments)
+def open_source(config: JobConfig, left_out: Collection[str] = frozenset()) -> AbstractContextManager[History]:
+    """The history that a job trains on, without the segments left out. Raises SourceError."""
+    return open_history(config.source, config.model.history_columns, config.segments, left_out)
 
 
 def _chunk_size(config: JobConfig, history: History) -> int:
@@ -97,7 +132,7 @@ def _settle(outcomes: list[Outcome], config: JobConfig, registry: Registry, log:
     reports: list[SegmentReport] = []
     try:
         decisions = {one.segment: _decide(one, config, registry) for one in trained}
-        written = log.writer.write([_record(one, decisions[one.segment], config) for one in trained])
+        written = log.writer.write([_record(one, decisions[one.segment], config, log.run_id) for one in trained])
     except RegistryError as error:
         decisions, written = {}, [error] * len(trained)
     for one, version in zip(trained, written, strict=True):
@@ -119,7 +154,7 @@ def _decide(trained: Trained, config: JobConfig, registry: Registry) -> Decision
     return decide(trained.backtest.metrics, champion, config.gate, trained.backtest.baseline)
 
 
-def _record(trained: Trained, decision: Decision, config: JobConfig) -> SegmentRecord:
+def _record(trained: Trained, decision: Decision, config: JobConfig, job: str) -> SegmentRecord:
     baseline = {f"baseline_{name}": value for name, value in trained.backtest.baseline.items()}
     measured = {**trained.backtest.metrics, **baseline}
     return SegmentRecord(
@@ -128,7 +163,7 @@ def _record(trained: Trained, decision: Decision, config: JobConfig) -> SegmentR
         inputs=trained.inputs,
         params={name: str(value) for name, value in config.model.model_dump(mode="json").items()},
         metrics={f"backtest.{name}": value for name, value in measured.items()},
-        tags=_tags(trained, config, measured, decision),
+        tags=_tags(trained, config, measured, decision) | {JOB_TAG: job},
         promote=decision.promote and config.promote,
         reason=" ".join(decision.reasons),
     )
@@ -156,10 +191,16 @@ def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], de
     }
 
 
-def _job_params(config: JobConfig, segments: int) -> dict[str, str]:
+def job_params(config: JobConfig, segments: int, stale_before: datetime | None = None) -> dict[str, str]:
+    """What a job was asked to do: config_params, how many segments there are, and which of them are stale."""
+    asked = {SEGMENTS_FOUND: str(segments), **config_params(config)}
+    return asked if stale_before is None else asked | {STALE_BEFORE: stale_before.isoformat()}
+
+
+def config_params(config: JobConfig) -> dict[str, str]:
     """The configuration by dotted key; the source's URL stays out, it may hold a password."""
     body = config.model_dump(mode="json", exclude={"source": {"url"}})
-    params = {"segments_found": str(segments)}
+    params: dict[str, str] = {}
     for name, value in body.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         params.update({f"{name}.{key}".rstrip("."): str(part)[:_LONGEST_PARAM] for key, part in parts})

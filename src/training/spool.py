@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -93,14 +93,18 @@ class History:
 
 @contextmanager
 def open_history(
-    source: SourceConfig, extra_columns: Sequence[str] = (), patterns: Sequence[str] | None = None
+    source: SourceConfig,
+    extra_columns: Sequence[str] = (),
+    patterns: Sequence[str] | None = None,
+    left_out: Collection[str] = frozenset(),
 ) -> Iterator[History]:
     """Read a source and part it by segment; what had to be set aside on disk is gone after the with block.
 
-    patterns: the segments asked for, by name or glob; None: all, and the rows without one are counted.
+    patterns: the segments asked for, by name or glob; None: all, and the rows without one are counted. left_out:
+    segments whose rows are passed over, asked for or not.
     Raises SourceError when the source cannot be read, has no rows, or has no segment that a pattern matches.
     """
-    asked, keyless, empty = _Asked(patterns), Keyless(), True
+    asked, keyless, empty = _Asked(patterns, left_out), Keyless(), True
     with _unnamed_file() as file, closing(read_batches(source, extra_columns)) as batches:
         runs = _Runs(asked, file)
         for batch in batches:
@@ -122,9 +126,10 @@ def _unnamed_file() -> IO[bytes]:
 class _Asked:
     """The segments asked for, numbered in the order in which they appear."""
 
-    def __init__(self, patterns: Sequence[str] | None) -> None:
+    def __init__(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> None:
         self.names: list[str] = []
         self._patterns = patterns
+        self._left_out = left_out
         self._unmatched = list(patterns or ())
         self._numbers: dict[str, int] = {}  # -1 for what is not asked for
 
@@ -143,7 +148,7 @@ class _Asked:
 
     def _number(self, name: str) -> int:
         if name not in self._numbers:
-            asked = self._patterns is None or self._matches(name)
+            asked = (self._patterns is None or self._matches(name)) and name not in self._left_out
             self._numbers[name] = len(self.names) if asked else -1
             self.names += [name] if asked else []
         return self._numbers[name]
