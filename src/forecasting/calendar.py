@@ -41,7 +41,7 @@ def infer_frequency(ds: pd.DatetimeIndex) -> str:
 
 def is_subdaily(freq: str) -> bool:
     """Whether a step of this frequency is shorter than a day."""
-    return _mean_step(freq) < 1.0
+    return mean_step(freq) < 1.0
 
 
 def season_length(freq: str) -> int:
@@ -49,7 +49,7 @@ def season_length(freq: str) -> int:
 
     The season is a day for steps below a day, a week for steps below a week, else a year of 365.25 days.
     """
-    step = _mean_step(freq)
+    step = mean_step(freq)
     season = 1.0 if step < 1 else 7.0 if step < 7 else 365.25
     return max(1, round(season / step))
 
@@ -113,7 +113,7 @@ def offset_of(freq: str) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _mean_step(freq: str) -> float:
+def mean_step(freq: str) -> float:
     """The average length of a step in days, over the first twenty steps after 2001-01-01."""
     offset = offset_of(freq)
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,15 @@ _log = logging.getLogger(__name__)
 
 def fit_histories(histories: Sequence[History], spec: ProphetSpec) -> list[Outcome]:
     """Fit one model a history, or say why not, in order. Histories with equal dates share the work on them."""
+    return by_dates(histories, spec, lambda calendar, y, columns: calendar.fit(y, columns))
+
+
+def by_dates(
+    histories: Sequence[History],
+    spec: ProphetSpec,
+    fit: Callable[[SharedCalendar, Floats, Mapping[str, Floats]], list[Outcome]],
+) -> list[Outcome]:
+    """Fit histories, those with equal dates by one call of fit(calendar, y, columns); an outcome each, in order."""
     groups: dict[tuple[bytes, str, tuple[str, ...]], list[int]] = defaultdict(list)
     for place, history in enumerate(histories):
         names = tuple(name for name in history.frame.columns if name not in ("ds", "y"))
@@ -48,7 +57,7 @@ def fit_histories(histories: Sequence[History], spec: ProphetSpec) -> list[Outco
             values[0] if np.array_equal(values, values[:1].repeat(len(values), 0)) else values for values in extra
         ]
         calendar = SharedCalendar.of(_dates(histories[places[0]]), spec, freq)
-        outcomes |= zip(places, calendar.fit(y, dict(zip(names, shared, strict=True))), strict=True)
+        outcomes |= zip(places, fit(calendar, y, dict(zip(names, shared, strict=True))), strict=True)
     return [outcomes[place] for place in range(len(histories))]
 
 
@@ -82,6 +91,21 @@ class SharedCalendar:
         asks for, (N, rows), or (rows,) where all series share one.
         Raises ValueError for arrays of another shape, and for names in the spec that Prophet would not take.
         """
+        outcomes = self.fit_scales(y, (self.spec.changepoint_prior_scale,), columns, rows)
+        return [outcome if isinstance(outcome, FitError) else outcome[0] for outcome in outcomes]
+
+    def fit_scales(
+        self,
+        y: Floats,
+        scales: Sequence[float],
+        columns: Mapping[str, Floats] | None = None,
+        rows: int | None = None,
+    ) -> list[tuple[ForecastModel, ...] | FitError]:
+        """As `fit`, once for every changepoint_prior_scale in scales, which share all else: their models, in order.
+
+        A scale for which the exact solver finds no optimum is left out; if it finds none at all, cmdstan fits the
+        middle one.
+        """
         rows, columns = len(self.ds) if rows is None else rows, columns or {}
         _check_shapes(y, columns, rows, len(self.ds))
         try:
@@ -90,14 +114,14 @@ class SharedCalendar:
             return [error] * len(y)
         names = {term.name for term in calendar.features.regressors}
         alone = any(values.ndim == 2 for name, values in columns.items() if name in names)
-        group: _Group | None = None
-        outcomes: list[Outcome] = []
+        group: list[_Fitter] = []
+        outcomes: list[tuple[ForecastModel, ...] | FitError] = []
         for place, values in enumerate(y):
             own = {name: column[place] if column.ndim == 2 else column for name, column in columns.items()}
             try:
-                if group is None or alone:
-                    group = _Group.of(calendar, own, self.freq)
-                outcomes.append(group.fit(values, own))
+                if alone or not group:
+                    group = _Fitter.of_scales(calendar, own, self.freq, scales)
+                outcomes.append(_fit_each(group, values, own))
             except FitError as error:
                 outcomes.append(error)
         return outcomes
@@ -120,33 +144,39 @@ def _check_shapes(y: Floats, columns: Mapping[str, Floats], rows: int, dates: in
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """Series whose features are the same. normal: their linear design, None where the model is not linear."""
+class _Fitter:
+    """Fits series whose features are the same. normal: their linear design, None where the model is not linear."""
 
     design: Design
     normal: Normal | None
     freq: str
 
     @classmethod
-    def of(cls, calendar: Calendar, columns: Mapping[str, Floats], freq: str) -> _Group:
-        """Lay out the features of a calendar and of its regressors, (T,) each; raises FitError for unusable ones."""
+    def of_scales(
+        cls, calendar: Calendar, columns: Mapping[str, Floats], freq: str, scales: Sequence[float]
+    ) -> list[_Fitter]:
+        """One for each changepoint_prior_scale, on one design; columns: the regressors, (T,) each.
+
+        Raises FitError for regressors that cannot be used.
+        """
         rows = len(calendar.ds)
         design = Design(calendar, Regressors.of(columns, calendar.features.regressors, rows))
         blank = design.problem(np.zeros(rows), np.zeros(rows))
-        return cls(design, Normal.of(blank) if blank.is_linear else None, freq)
+        normal = Normal.of(blank) if blank.is_linear else None
+        return [cls(design, normal, freq)._at_scale(scale) for scale in scales]
 
-    def fit(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
-        """Fit one series, (T,) in its own unit, with the exact solver or, where it finds no optimum, with cmdstan."""
-        series = ScaledSeries.of(y, self.design.calendar.spec, columns)
+    def _at_scale(self, scale: float) -> _Fitter:
+        spec = self.design.calendar.spec.model_copy(update={"changepoint_prior_scale": scale})
+        design = replace(self.design, calendar=replace(self.design.calendar, spec=spec))
+        return replace(self, design=design, normal=self.normal and replace(self.normal, changepoint_scale=scale))
+
+    def fit(self, series: ScaledSeries, start: MapParameters | None) -> tuple[ForecastModel, MapParameters]:
+        """The model at the exact optimum, sought from `start` too, and where that is; raises NoFiniteOptimum."""
         problem = self.design.problem(series.y, series.cap)
-        try:
-            solution = solve(problem, normal=self.normal)
-        except NoFiniteOptimum as reason:
-            _log.info("cmdstan fits instead of the exact solver: %s", reason)
-            return self._by_cmdstan(y, columns)
+        solution = solve(problem, start, self.normal)
         at = solution.parameters
-        at = at.without_delta(problem.growth) if problem.has_stand_in else at
-        return self._model(series, at, solution.log_posterior)
+        named = at.without_delta(problem.growth) if problem.has_stand_in else at
+        return self._model(series, named, solution.log_posterior), at
 
     def _model(self, series: ScaledSeries, at: MapParameters, log_posterior: float) -> ForecastModel:
         """What `ForecastModel.from_json` would read of a Prophet with these parameters."""
@@ -177,7 +207,7 @@ class _Group:
             log_posterior=log_posterior,
         )
 
-    def _by_cmdstan(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
+    def by_cmdstan(self, y: Floats, columns: Mapping[str, Floats]) -> ForecastModel:
         """The model of the real Prophet, which is only imported, in a second or so, where one is needed."""
         from forecasting import prophet_model
 
@@ -190,3 +220,20 @@ class _Group:
             return ForecastModel.from_json(prophet_model.to_json(prophet), freq=self.freq)
         except ModelError as error:
             raise FitError(f"Prophet could not be fitted: {error}") from error
+
+
+def _fit_each(group: Sequence[_Fitter], y: Floats, columns: Mapping[str, Floats]) -> tuple[ForecastModel, ...]:
+    """Fit one series, (T,) in its own unit, with each fitter, the next beginning where the one before it ended."""
+    series = ScaledSeries.of(y, group[0].design.calendar.spec, columns)
+    models: list[ForecastModel] = []
+    start: MapParameters | None = None
+    for fitter in group:
+        try:
+            model, start = fitter.fit(series, start)
+            models.append(model)
+        except NoFiniteOptimum as error:
+            reason = error
+    if models:
+        return tuple(models)
+    _log.info("cmdstan fits instead of the exact solver: %s", reason)
+    return (group[len(group) // 2].by_cmdstan(y, columns),)
