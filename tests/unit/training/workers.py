@@ -1,4 +1,4 @@
-"""Work items for test_local.py, in a module of its own so that a spawned process can import it.
+"""Work for the tests of engines, in a module of its own so that other processes can import it.
 
 Run as a program it is a job that tells its worker's process id and then waits to be killed.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 
+import training
 from forecasting.errors import Fault
 from training.config import JobConfig, load_config
 from training.engines.local import train_all
-from training.segment import Failed, Outcome
+from training.segment import Failed, Outcome, train_chunk
 from training.spool import Chunk
 
 
@@ -35,6 +37,28 @@ def echo_or_die(chunk: Chunk, config: JobConfig) -> list[Outcome]:
 def tell_process(chunk: Chunk, _: JobConfig) -> list[Outcome]:
     """Give back the worker's process id as the fault's code."""
     return [Failed(segment, (Fault(str(os.getpid()), ""),)) for segment in chunk.segments]
+
+
+def tell_code(chunk: Chunk, _: JobConfig) -> list[Outcome]:
+    """Give back where the worker has our code from."""
+    return [Failed(segment, (Fault(training.__path__[0], ""),)) for segment in chunk.segments]
+
+
+def fail(chunk: Chunk, _: JobConfig) -> list[Outcome]:
+    """Raise what no work should."""
+    raise ModuleNotFoundError(f"nothing to train {chunk.segments[0]!r} with")
+
+
+def train_after_an_accident(chunk: Chunk, config: JobConfig) -> list[Outcome]:
+    """Train; but the process that takes the second chunk of all is killed. The source's folder remembers."""
+    first, second = (config.source.path.with_suffix(suffix) for suffix in (".first", ".second"))
+    try:
+        first.touch(exist_ok=False)
+    except FileExistsError:
+        with suppress(FileExistsError):
+            second.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return train_chunk(chunk, config)
 
 
 if __name__ == "__main__":
