@@ -44,6 +44,7 @@ YColumn = Annotated[str | None, typer.Option(help="Name of the column with the v
 Duplicates = Annotated[str | None, typer.Option(help="What to do with rows that share a date: error, sum, mean, last.")]
 Freq = Annotated[str | None, typer.Option(help="Frequency as a pandas offset alias; inferred by default.")]
 Country = Annotated[str | None, typer.Option("--holidays", help="Country code whose holidays are modelled, e.g. DE.")]
+Recipe = Annotated[str | None, typer.Option(help="damped-average or stock.")]
 Growth = Annotated[str | None, typer.Option(help="linear, logistic or flat.")]
 Cutoffs = Annotated[int | None, typer.Option(help="How many cutoffs the backtest rolls over; 0 for none.")]
 Horizon = Annotated[int | None, typer.Option(help="Rows that each backtest forecasts; one season by default.")]
@@ -78,6 +79,7 @@ def train(
     freq: Freq = None,
     holidays: Country = None,
     growth: Growth = None,
+    recipe: Recipe = None,
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
@@ -124,6 +126,7 @@ def retrain(
     freq: Freq = None,
     holidays: Country = None,
     growth: Growth = None,
+    recipe: Recipe = None,
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
@@ -159,6 +162,7 @@ def backtest(
     freq: Freq = None,
     holidays: Country = None,
     growth: Growth = None,
+    recipe: Recipe = None,
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
@@ -329,6 +333,7 @@ def _job_config(options: dict[str, Any], more: dict[str, object]) -> JobConfig:
         "checks.freq": options["freq"],
         "model.country_holidays": options["holidays"],
         "model.growth": options["growth"],
+        "recipe": options["recipe"],
         "backtest.cutoffs": options["cutoffs"],
         "backtest.horizon": options["horizon"],
         "segments": tuple(options["segment"]) if options["segment"] else None,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from forecasting.calendar import Integers, grid_positions, season_length
+from forecasting.calibration import residual_ratios
 from forecasting.history import History
 from forecasting.spec import ProphetSpec
 from training import metrics
 from training.config import BacktestConfig
-from training.cutoffs import Hindsight, by_arrays
+from training.cutoffs import Forecaster
 from training.metrics import Floats
 
+_FORECAST = ("yhat", "yhat_lower", "yhat_upper")
 _SPARSEST = 100  # a grid with more steps a row than this is not laid out: rows count as steps then
 
 
@@ -23,20 +24,22 @@ _SPARSEST = 100  # a grid with more steps a row than this is not laid out: rows 
 class BacktestResult:
     """metrics: mase, smape, wape, bias, coverage, each the mean over the cutoffs where it is defined, and absent
     where there is none; infinite where the model's forecast was not finite. baseline: the same for seasonal naive,
-    which has no interval and so no coverage. cutoffs: ascending.
+    which has no interval and so no coverage. cutoffs: ascending. ratios: of every row that was forecast, how many
+    half-widths of its interval the actual was away.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
     cutoffs: tuple[pd.Timestamp, ...] = ()
     notes: tuple[str, ...] = ()
+    ratios: tuple[float, ...] = ()
 
 
 def backtest(
     history: History,
     spec: ProphetSpec,
     config: BacktestConfig,
-    forecaster: Callable[[History, ProphetSpec], Hindsight] = by_arrays,
+    forecaster: Forecaster,
 ) -> BacktestResult:
     """Fit up to each cutoff, forecast the rows after it, and compare with what came.
 
@@ -53,17 +56,19 @@ def backtest(
         return BacktestResult(notes=(note,))
     positions = _positions(history)
     y, forecast = history.frame["y"].to_numpy(), forecaster(history, spec)
-    scores, naive_scores = [], []
+    scores, naive_scores, ratios = [], [], list[float]()
     for end in ends:
         past, ahead = _on_grid(positions[:end], y[:end]), positions[end : end + horizon]
         actual = y[end : end + horizon]
-        scores.append(_score(actual, forecast(end, horizon), past, season))
+        made = forecast(end, horizon)
+        scores.append(_score(actual, made, past, season))
+        ratios += residual_ratios(actual, *(made[name].to_numpy() for name in _FORECAST)).tolist()
         naive = pd.DataFrame({"yhat": seasonal_naive(past, ahead, season)})
         naive_scores.append(_score(actual, naive, past, season))
     measured, undefined = _mean(scores)
     notes = tuple(f"{name} is undefined in this backtest" for name in undefined)
     cutoffs = tuple(pd.Timestamp(history.frame["ds"].iloc[end - 1]) for end in ends)
-    return BacktestResult(measured, _mean(naive_scores)[0], cutoffs, notes)
+    return BacktestResult(measured, _mean(naive_scores)[0], cutoffs, notes, tuple(ratios))
 
 
 def cutoff_rows(rows: int, horizon: int, period: int, min_train: int, cutoffs: int) -> list[int]:
@@ -104,7 +109,7 @@ def _on_grid(positions: Integers, values: Floats) -> Floats:
 
 def _score(actual: Floats, forecast: pd.DataFrame, past: Floats, season: int) -> dict[str, float]:
     """Every metric of one cutoff; coverage only where the forecast has an interval."""
-    columns = [forecast[name].to_numpy() for name in ("yhat", "yhat_lower", "yhat_upper") if name in forecast]
+    columns = [forecast[name].to_numpy() for name in _FORECAST if name in forecast]
     yhat, *interval = columns
     scores = {
         "mase": metrics.mase(actual, yhat, past, season),

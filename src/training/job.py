@@ -156,7 +156,8 @@ def _decide(trained: Trained, config: JobConfig, registry: Registry) -> Decision
 
 def _record(trained: Trained, decision: Decision, config: JobConfig, job: str) -> SegmentRecord:
     baseline = {f"baseline_{name}": value for name, value in trained.backtest.baseline.items()}
-    measured = {**trained.backtest.metrics, **baseline}
+    stock = {f"stock_{name}": value for name, value in trained.stock.items()}
+    measured = {**trained.backtest.metrics, **baseline, **stock}
     return SegmentRecord(
         segment=trained.segment,
         model_json=trained.model_json,
@@ -180,6 +181,7 @@ def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], de
     return {
         "forecast.freq": trained.freq,
         "forecast.trained_through": trained.trained_through.isoformat(),
+        "forecast.recipe": trained.recipe,
         "forecast.solver": trained.solver,
         "forecast.log_posterior": "" if trained.log_posterior is None else repr(trained.log_posterior),
         "forecast.interval_width": str(config.model.interval_width),
@@ -210,7 +212,8 @@ def config_params(config: JobConfig) -> dict[str, str]:
 def _job_metrics(report: JobReport) -> dict[str, float]:
     means = {f"backtest.{name}": value for name, value in report.mean_metrics.items()}
     naive = {f"backtest.baseline_{name}": value for name, value in report.mean_baseline.items()}
-    return {**{f"segments.{name}": float(count) for name, count in report.totals.items()}, **means, **naive}
+    stock = {f"backtest.stock_{name}": value for name, value in report.mean_stock.items()}
+    return {**{f"segments.{name}": float(count) for name, count in report.totals.items()}, **means, **naive, **stock}
 
 
 def _report(
@@ -229,6 +232,8 @@ def _success(trained: Trained, version: int | None = None, decision: Decision | 
         rows=trained.rows,
         metrics=trained.backtest.metrics,
         baseline=trained.backtest.baseline,
+        stock=trained.stock,
+        recipe=trained.recipe,
         decision=None if decision is None else _word(decision),
         reasons=() if decision is None else decision.reasons,
         notes=trained.notes,

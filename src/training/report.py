@@ -26,7 +26,8 @@ class SegmentReport:
 
     status: trained (passed the gate), held (registered, but not to be promoted) or failed. version: its number in
     the registry, None where nothing was registered. rows: of the checked history. metrics and baseline: of the
-    backtest. decision: the gate's, "promote" or "hold", with reasons. faults: why it failed.
+    backtest, baseline seasonal naive's, stock those of stock Prophet on the same cutoffs. recipe: the one that serves.
+    decision: the gate's, "promote" or "hold", with reasons. faults: why it failed.
     """
 
     segment: str
@@ -40,6 +41,8 @@ class SegmentReport:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
+    stock: Mapping[str, float] = field(default_factory=dict)
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class JobReport:
         return _means([segment.baseline for segment in self.segments])
 
     @property
+    def mean_stock(self) -> dict[str, float]:
+        """As mean_metrics, for stock Prophet."""
+        return _means([segment.stock for segment in self.segments])
+
+    @property
     def exit_code(self) -> int:
         """0 when no segment failed, else 1."""
         return int(self.totals["failed"] > 0)
@@ -80,6 +88,7 @@ class JobReport:
             "totals": self.totals,
             "mean_metrics": self.mean_metrics,
             "mean_baseline": self.mean_baseline,
+            "mean_stock": self.mean_stock,
             "notes": self.notes,
             "segments": [asdict(segment) for segment in self.segments],
         }
@@ -108,19 +117,21 @@ class JobReport:
         return Group(*parts)
 
     def _closing_line(self) -> Text:
-        totals, ours, naive = self.totals, self.mean_metrics, self.mean_baseline
+        totals, ours, naive, stock = self.totals, self.mean_metrics, self.mean_baseline, self.mean_stock
         counts = ", ".join(f"{totals[status]} {status}" for status in _STYLES)
         line = f"{totals['segments']} segments in {self.seconds:.1f} s: {counts}"
         if "mase" in ours and "mase" in naive:
             line += f"; mean MASE {ours['mase']:.3f}, seasonal naive {naive['mase']:.3f}"
+        if "mase" in ours and "mase" in stock:
+            line += f", stock Prophet {stock['mase']:.3f}"
         return Text(line, style="bold")
 
 
 def _table(segments: list[SegmentReport]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("segment", max_width=32, overflow="ellipsis", no_wrap=True)
-    for heading in ("status", "rows", "freq", "MASE", "naive MASE", "coverage", "decision"):
-        is_number = heading in {"rows", "MASE", "naive MASE", "coverage"}
+    for heading in ("status", "rows", "freq", "MASE", "naive", "stock", "coverage", "decision"):
+        is_number = heading in {"rows", "MASE", "naive", "stock", "coverage"}
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for segment in segments:
         table.add_row(
@@ -130,6 +141,7 @@ def _table(segments: list[SegmentReport]) -> Table:
             segment.freq,
             _figure(segment.metrics.get("mase"), ".3f"),
             _figure(segment.baseline.get("mase"), ".3f"),
+            _figure(segment.stock.get("mase"), ".3f"),
             _figure(segment.metrics.get("coverage"), ".0%"),
             segment.decision or "-",
         )

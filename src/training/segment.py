@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from forecasting import prophet_model
+from forecasting.calibration import calibrate
 from forecasting.errors import Fault, FitError, HistoryError
 from forecasting.history import History, check_history
+from forecasting.prophet_json_writer import write_model
+from forecasting.recipe import Recipe
+from forecasting.recipe_fit import fit_histories_by
 from forecasting.spec import ProphetSpec
-from training.backtest import BacktestResult, backtest
+from forecasting.state import ForecastModel
+from training.backtest import BacktestResult
+from training.choice import Choice, choose
 from training.config import JobConfig
-from training.cutoffs import BY_SOLVER
+from training.cutoffs import with_bounds
 from training.spool import Chunk
+
+_TOLD = (
+    "changepoint_range",
+    "changepoint_prior_scale",
+    "seasonality_mode",
+    "seasonality_prior_scale",
+    "yearly_seasonality",
+    "weekly_seasonality",
+    "daily_seasonality",
+)
 
 
 @dataclass(frozen=True)
 class Trained:
     """A fitted segment. model_json: the model in Prophet's own format, which is what crosses processes.
 
-    inputs: the columns beside ds that forecast rows need. solver: what found its parameters; log_posterior: the
-    logarithm of Stan's density there.
+    inputs: the columns beside ds that forecast rows need. recipe: the name of the one that serves. solver: what found
+    its parameters; log_posterior: the logarithm of Stan's density there, None for an average. stock: the metrics of
+    stock Prophet on the backtest's cutoffs.
     """
 
     segment: str
     model_json: str
     inputs: tuple[str, ...]
+    recipe: str
     solver: str
     log_posterior: float | None
     freq: str
@@ -34,6 +53,7 @@ class Trained:
     trained_through: pd.Timestamp
     digest: str
     backtest: BacktestResult
+    stock: dict[str, float]
     notes: tuple[str, ...]
 
 
@@ -84,18 +104,44 @@ def extra_columns(spec: ProphetSpec, frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _fit(segment: str, history: History, config: JobConfig) -> Trained:
-    result = backtest(history, config.model, config.backtest, BY_SOLVER[config.solver])
-    model = prophet_model.fit(history, config.model, config.solver)
+    choice = choose(history, config)
+    fitted = _by_cmdstan(history, config) if config.solver == "cmdstan" else _by_recipe(history, config, choice)
+    model, text = fitted
     return Trained(
         segment=segment,
-        model_json=prophet_model.to_json(model),
-        inputs=prophet_model.required_columns(model),
-        solver=prophet_model.solver_of(model),
-        log_posterior=prophet_model.log_posterior_of(model),
+        model_json=text,
+        inputs=model.required_columns,
+        recipe=choice.recipe.name,
+        solver=model.solver,
+        log_posterior=model.log_posterior,
         freq=history.freq,
         rows=len(history.frame),
         trained_through=history.trained_through,
         digest=history.digest,
-        backtest=result,
-        notes=(*history.notes, *result.notes),
+        backtest=choice.backtest,
+        stock=choice.stock,
+        notes=(*history.notes, *choice.backtest.notes, *((choice.note,) if choice.note else ())),
     )
+
+
+def _by_recipe(history: History, config: JobConfig, choice: Choice) -> tuple[ForecastModel, str]:
+    """The model of all rows, its intervals as wide as the backtest asks for, and Prophet's JSON of it."""
+    recipe, frame = choice.recipe, with_bounds(history, config.model)
+    [model] = fit_histories_by(recipe, [History(frame, history.freq)], config.model)
+    if isinstance(model, FitError):
+        raise model
+    model = replace(model, calibration=calibrate(model, recipe, np.array(choice.backtest.ratios)))
+    return model, write_model(model, frame, _told(config.model, recipe, history))
+
+
+def _told(spec: ProphetSpec, recipe: Recipe, history: History) -> dict[str, object]:
+    """How the fits were told to go, by Prophet's names for it."""
+    y, ds = history.frame["y"].to_numpy(), pd.DatetimeIndex(history.frame["ds"]).as_unit("ns").asi8
+    told = recipe.spec(spec, recipe.pace(history.freq).mode(spec, y), ds, history.freq)
+    return {name: getattr(told, name) for name in _TOLD}
+
+
+def _by_cmdstan(history: History, config: JobConfig) -> tuple[ForecastModel, str]:
+    prophet = prophet_model.fit(history, config.model, "cmdstan")
+    text = prophet_model.to_json(prophet)
+    return ForecastModel.from_json(text, freq=history.freq), text

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import cli
+from forecasting.recipe import RECIPES
 from serving.app import ForecastApp
 from serving.openapi import openapi_document
 from serving.problems import STATUSES, TITLES
@@ -76,6 +77,7 @@ def test_the_example_configuration_shows_every_key_and_its_default() -> None:
     assert example == JobConfig(source=example.source)
     written = yaml.safe_load(_read("docs/job.yaml"))
     del written["source"]
+    written["recipe"] = RECIPES[written["recipe"]].model_dump(mode="json")
     assert written == _keys(JobConfig(source=example.source).model_dump(mode="json", exclude={"source"}))
 
 

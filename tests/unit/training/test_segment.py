@@ -51,7 +51,7 @@ def test_a_fit_that_fails_is_a_fault_with_its_reason(
     def failing(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(room, "backtest", failing)
+    monkeypatch.setattr(room, "choose", failing)
     failed = train_segment("a", table, config)
     assert isinstance(failed, Failed)
     assert failed.faults[0].code == code
