@@ -6,12 +6,14 @@ PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ENGINES := $(VENV)/.engines
 
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-slow check format openapi lock bento bench clean
+.PHONY: help setup demo train serve test test-slow test-engines check format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,15 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(ENGINES): $(READY) requirements/engines.txt
+	@echo "adding requirements/engines.txt to $(VENV)"
+	@if [ -x $(BIN)/uv ]; then \
+		$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/engines.txt; \
+	else \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/engines.txt; \
+	fi
+	@touch $@
+
 demo: $(READY) ## train, register, promote and serve 60 real series, and print a forecast
 	@$(BIN)/python examples/demo/run.py
 
@@ -39,11 +50,14 @@ train: $(READY) ## prophetctl train; ARGS="--config job.yaml"
 serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
 
-test: $(READY) ## all tests but the long proofs
-	$(BIN)/pytest -m "not slow" $(ARGS)
+test: $(READY) ## all tests but the long proofs and the clusters
+	$(BIN)/pytest -m "not slow and not engines" $(ARGS)
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
 	$(BIN)/pytest -m slow --timeout 1800 $(ARGS)
+
+test-engines: $(ENGINES) ## Ray and Spark (700 MB, and Java 17 or 21) on this machine, beside local processes
+	$(BIN)/pytest -m engines $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 	$(BIN)/ruff check .
