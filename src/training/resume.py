@@ -19,7 +19,7 @@ from training.report import JobReport, SegmentReport
 from training.retrain import fresh_segments
 
 _HOW = {"workers", "chunk", "engine"}  # sections that change a job's pace and nothing of what it makes
-_NAIVE = "baseline_"
+_RIVALS = ("baseline_", "stock_")  # what the metrics of others begin with, beside a version's own
 
 
 def resume_job(
@@ -66,6 +66,10 @@ def check_same(before: Mapping[str, str], now: Mapping[str, str], run_id: str) -
 def report_of(version: ModelVersion) -> SegmentReport:
     """A segment's outcome, as far as its version's tags tell: the notes are lost, and the reasons one text."""
     measured, tags = version.metrics, version.tags
+    naive, stock = (
+        {name.removeprefix(rival): value for name, value in measured.items() if name.startswith(rival)}
+        for rival in _RIVALS
+    )
     decision = tags.get("gate.decision")
     return SegmentReport(
         segment=version.segment,
@@ -73,8 +77,10 @@ def report_of(version: ModelVersion) -> SegmentReport:
         version=version.version,
         freq=tags.get("forecast.freq"),
         rows=int(tags["forecast.rows"]) if "forecast.rows" in tags else None,
-        metrics={name: value for name, value in measured.items() if not name.startswith(_NAIVE)},
-        baseline={name.removeprefix(_NAIVE): value for name, value in measured.items() if name.startswith(_NAIVE)},
+        metrics={name: value for name, value in measured.items() if not name.startswith(_RIVALS)},
+        baseline=naive,
+        stock=stock,
+        recipe=tags.get("forecast.recipe"),
         decision=decision,
         reasons=(tags["gate.reasons"],) if "gate.reasons" in tags else (),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.integration.test_concurrent_writers import orphans
 from training.config import JobConfig, load_config
 from training.errors import ConfigError
 from training.job import run_job
-from training.report import JobReport
+from training.report import JobReport, SegmentReport
 from training.resume import resume_job
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -182,21 +183,20 @@ def test_only_the_unfinished_job_of_the_same_configuration_is_resumed(registry: 
     assert len(registry.versions(SEGMENTS[0])) == 1
 
 
+def told(report: SegmentReport) -> SegmentReport:
+    """A report without what no tag keeps."""
+    return replace(report, notes=(), reasons=(" ".join(report.reasons),))
+
+
 def test_a_resumed_job_reports_what_it_did_before(registry: Registry, source: Path) -> None:
     """The report that a job gives and the one that its versions' tags give are the same, but for the notes."""
     config = config_of(source, segments=("shop*",))
     first = run_job(config, registry)
     registry.client.update_run(first.run_id, status="RUNNING")
     again = resume_job(first.run_id or "", config_of(source, segments=("shop*",), workers=2, chunk=3), registry)
-    for one, other in zip(first.segments, again.segments, strict=True):
-        assert (one.segment, one.status, one.version, one.rows) == (
-            other.segment,
-            other.status,
-            other.version,
-            other.rows,
-        )
-        assert (one.metrics, one.baseline, one.decision) == (other.metrics, other.baseline, other.decision)
-        assert " ".join(one.reasons) == " ".join(other.reasons)
+    assert [told(segment) for segment in again.segments] == [told(segment) for segment in first.segments]
+    assert first.segments[0].metrics
+    assert again.mean_metrics == first.mean_metrics
     assert len(registry.versions(SEGMENTS[0])) == 1
 
 
