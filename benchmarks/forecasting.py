@@ -19,8 +19,6 @@ from itertools import cycle
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from forecasting.fit import SharedCalendar
-from forecasting.forecast import forecast, forecast_many
 from prophet import Prophet
 from prophet.serialize import model_from_json, model_to_json
 from threadpoolctl import threadpool_limits
@@ -28,6 +26,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.frame import Row, busy_percent, compare, options, report
 from forecasting.backend import with_exact_solver
 from forecasting.errors import FitError
+from forecasting.fit import SharedCalendar
+from forecasting.forecast import forecast, forecast_many
 from forecasting.future import make_future
 from forecasting.predict_many import RowBlock
 from forecasting.prophet_json_writer import write_model

@@ -18,7 +18,7 @@ from forecasting.state import ForecastModel
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_BOUNDS = ("cap", "floor")
+BOUNDS = ("cap", "floor")  # what logistic growth asks of rows; the other columns are the caller's to bring
 _TOTALS = ("additive_terms", "multiplicative_terms", "extra_regressors_additive", "extra_regressors_multiplicative")
 
 
@@ -87,12 +87,12 @@ class ArrayPredictor:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return tuple(name for name in self.model.required_columns if name not in _BOUNDS)
+        return tuple(name for name in self.model.required_columns if name not in BOUNDS)
 
     @property
     def bounds(self) -> Mapping[str, float | None]:
         last = {"cap": self.model.last_cap, "floor": self.model.last_floor}
-        return {name: last[name] for name in self.model.required_columns if name in _BOUNDS}
+        return {name: last[name] for name in self.model.required_columns if name in BOUNDS}
 
     def future(self, periods: int, freq: str, start: pd.Timestamp | None) -> Integers:
         return make_future(self.model, periods, freq, start)

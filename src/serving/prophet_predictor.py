@@ -13,9 +13,7 @@ from prophet import Prophet
 
 from forecasting import prophet_model
 from forecasting.calendar import dates_from, future_dates, infer_frequency
-from serving.predictors import Integers, Predicted, Rows
-
-_BOUNDS = ("cap", "floor")
+from serving.predictors import BOUNDS, Integers, Predicted, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +35,12 @@ class ProphetPredictor:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return tuple(name for name in prophet_model.required_columns(self.prophet) if name not in _BOUNDS)
+        return tuple(name for name in prophet_model.required_columns(self.prophet) if name not in BOUNDS)
 
     @cached_property
     def bounds(self) -> Mapping[str, float | None]:
         last = prophet_model.history_rows(self.prophet).iloc[-1]
-        return {name: float(last[name]) for name in prophet_model.required_columns(self.prophet) if name in _BOUNDS}
+        return {name: float(last[name]) for name in prophet_model.required_columns(self.prophet) if name in BOUNDS}
 
     def future(self, periods: int, freq: str, start: pd.Timestamp | None) -> Integers:
         dates = future_dates(self._dates[-1], periods, freq) if start is None else dates_from(start, periods, freq)
