@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from forecasting.forecast import forecast
 
+from forecasting.forecast import forecast
 from forecasting.future import make_future
 from forecasting.intervals import Mode
 from forecasting.state import ForecastModel
