@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from prophet import Prophet
+from typer.testing import CliRunner
 
+import cli
 from forecasting.state import ForecastModel
 from registry.errors import UnknownSegment
 from registry.log import JobLog
@@ -275,3 +278,15 @@ def test_files_in_a_remote_store_are_deleted_through_it(mlflow_server: str, prop
     assert numbers(registry, "remote") == [3, 2]
     assert size_of(location, registry.uri) == 0
     assert isinstance(registry.load(registry.champion("remote")), ForecastModel)
+
+
+def test_the_command_says_what_goes(registry: Registry, prophet: Prophet) -> None:
+    """The same words and numbers for a dry run, which deletes nothing, and for the prune itself."""
+    for _ in range(3):
+        register(registry, prophet, ["a"])
+    words = ["prune", "--keep", "1", "--tracking-uri", registry.uri]
+    dry, real = (CliRunner().invoke(cli.app, [*words, *more]) for more in (["--dry-run"], []))
+    assert (dry.exit_code, real.exit_code) == (0, 0)
+    assert re.match(r"1 versions of 1 segments would be deleted, 0\.\d MB of files\n0 folders", dry.stdout)
+    assert dry.stdout.replace("would be ", "") == real.stdout
+    assert numbers(registry, "a") == [3, 2]

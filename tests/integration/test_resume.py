@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner, Result
 
+import cli
 from forecasting.state import ForecastModel
 from registry.errors import NotResumable
 from registry.log import EXPERIMENT, JobLog
@@ -222,3 +224,42 @@ def test_only_stale_segments_are_trained_again_and_a_killed_retraining_resumes_w
     nothing = run_job(config, registry, stale_before=stale_before)
     assert (nothing.run_id, nothing.segments, nothing.exit_code) == (None, (), 0)
     assert "nothing to train" in nothing.notes[0]
+
+
+def prophetctl(registry: Registry, *words: str) -> Result:
+    return CliRunner().invoke(cli.app, [*words, "--tracking-uri", registry.uri])
+
+
+def test_the_command_says_how_to_finish_a_job_that_is_cut_short(
+    registry: Registry, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C here; the id stands in the first line, in the hint and in the report."""
+    train = ["train", "--path", str(source), "--cutoffs", "0", "--workers", "1", "--segment", "shop*"]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("training.job._keyless", interrupted)
+        broken = prophetctl(registry, *train)
+    assert broken.exit_code != 0
+    [first, *_, hint] = [line for line in broken.stderr.splitlines() if line.startswith("job ")]
+    job = first.removeprefix("job ")
+    assert f"`prophetctl train --resume {job}`" in hint
+    done = prophetctl(registry, *train, "--resume", job)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, f"job {job}")
+    assert "4 segments" in done.stdout
+    again = prophetctl(registry, *train, "--resume", job)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert f"job {job} is finished" in again.stderr
+
+
+def test_the_command_that_retrains_takes_an_age(registry: Registry, source: Path) -> None:
+    """Histories of 2024 are stale after a week, and fresh for a hundred years."""
+    options = ["--path", str(source), "--cutoffs", "0", "--workers", "1", "--segment", "shop*"]
+    for age, versions in [("5000w", 1), ("7d", 2), ("5000w", 2)]:
+        assert prophetctl(registry, "retrain", "--stale", age, *options).exit_code == 0
+        assert [len(registry.versions(segment)) for segment in SEGMENTS] == [versions] * len(SEGMENTS)
+    wrong = prophetctl(registry, "retrain", "--stale", "soon", *options)
+    assert wrong.exit_code == 2
+    assert "'soon' is no age" in wrong.stderr
