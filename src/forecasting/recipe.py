@@ -73,7 +73,8 @@ class Recipe(_Frozen):
 
     daily_order: the Fourier order of a daily season that the spec leaves to "auto"; None for Prophet's own, 4.
     alias_free: whether the order of every season is held to half of its rows: beyond it two orders are one and the
-    same on the rows, and differ between them. own_weight: how much of the logarithm of a segment's own width
+    same on the rows, and differ between them. rows_per_changepoint: at least, by fewer changepoints; else a short
+    history can be followed perfectly, and has no optimum. own_weight: how much of the logarithm of a segment's own width
     correction is believed, the rest being that of all segments.
     The defaults were measured on one half of the series of benchmarks/recipes, which reports the other.
     """
@@ -81,16 +82,18 @@ class Recipe(_Frozen):
     name: Annotated[str, Field(min_length=1)]
     daily_order: Annotated[int, Field(ge=1)] | None = 12
     alias_free: bool = True
+    rows_per_changepoint: Annotated[float, Field(ge=1)] | None = 2.0
     own_weight: Share = 0.5
-    subdaily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.8)
-    daily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.9, phi=0.9)
-    weekly: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.9)
+    subdaily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.8, width=1.4)
+    daily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.9, phi=0.9, width=1.67)
+    weekly: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.9, width=1.75)
     monthly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
         changepoint_range=0.95,
         seasonality_mode="by-sign",
         phi=0.8,
         rho=0.5,
+        width=1.7,
     )
     quarterly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
@@ -98,6 +101,7 @@ class Recipe(_Frozen):
         seasonality_mode="by-sign",
         phi=0.9,
         rho=0.5,
+        width=2.05,
     )
     yearly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
@@ -105,6 +109,7 @@ class Recipe(_Frozen):
         seasonality_mode="by-sign",
         phi=0.9,
         rho=0.5,
+        width=3.0,
     )
 
     def pace(self, freq: str) -> Pace:
@@ -117,6 +122,8 @@ class Recipe(_Frozen):
         changes: dict[str, Any] = {"seasonality_mode": mode}
         if (changepoint_range := self.pace(freq).changepoint_range) is not None:
             changes["changepoint_range"] = changepoint_range
+        if self.rows_per_changepoint is not None:
+            changes["n_changepoints"] = min(spec.n_changepoints, math.ceil(len(ds) / self.rows_per_changepoint))
         if self.alias_free or self.daily_order is not None:
             changes |= self._seasonalities(spec, ds, freq)
         return spec.model_copy(update=changes)
@@ -146,6 +153,7 @@ STOCK = Recipe(
     name="stock",
     daily_order=None,
     alias_free=False,
+    rows_per_changepoint=None,
     own_weight=0.0,
     **dict.fromkeys(_SHORTER_THAN, Pace()),
 )
