@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.frame import Row, compare, options, report, table
 from benchmarks.recipe_scores import Ahead, by_cmdstan, by_recipe, naive, score
-from benchmarks.recipe_series import COMPETITIONS, REPORTED, Series, competitions, half_hourly, others
+from benchmarks.recipe_series import COMPETITIONS, REPORTED, Series, competitions, half_hourly, series_of_others
 from forecasting.recipe import DAMPED_AVERAGE, STOCK
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ def main() -> int:
         python = given.peers and _environment(folder, given.peers)
         decisive, beside = competitions(most), [*competitions(most, yearly=True), *half_hourly()]
         if python:
-            beside += _series_of_others(folder, python)
+            beside += series_of_others(folder, python)
         beside = [series for series in beside if series.half == REPORTED]
         few = None if given.full else QUICK if shared.quick else CMDSTAN_SAMPLE
         scores = _scores([*decisive, *beside], few)
@@ -101,13 +101,6 @@ def _environment(folder: Path, given: str) -> str:
     packages = ["--requirement", str(PEERS / "statsforecast.txt")]
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     return python
-
-
-def _series_of_others(folder: Path, python: str) -> list[Series]:
-    place = folder / "series"
-    place.mkdir()
-    subprocess.run([python, str(PEERS / "other_series.py"), str(place)], check=True)
-    return others(place)
 
 
 def _peer_scores(every: Sequence[Series], folder: Path, python: str) -> pd.DataFrame:

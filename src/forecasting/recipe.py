@@ -73,10 +73,10 @@ class Recipe(_Frozen):
 
     daily_order: the Fourier order of a daily season that the spec leaves to "auto"; None for Prophet's own, 4.
     alias_free: whether the order of every season is held to half of its rows: beyond it two orders are one and the
-    same on the rows, and differ between them. rows_per_changepoint: at least, by fewer changepoints; else a short
-    history can be followed perfectly, and has no optimum. own_weight: how much of the logarithm of a segment's own width
-    correction is believed, the rest being that of all segments.
-    The defaults were measured on one half of the series of benchmarks/recipes, which reports the other.
+    same on the rows, and differ between them. rows_per_changepoint: at least so many, by fewer changepoints; else a
+    short history can be followed perfectly, and has no optimum. own_weight: how much of the logarithm of a segment's
+    own width correction is believed, the rest being that of all segments.
+    The defaults were chosen on one half of the series of benchmarks (recipe_constants); recipes reports the other.
     """
 
     name: Annotated[str, Field(min_length=1)]

@@ -34,7 +34,7 @@ _DAMPED = 0.01  # of the slope: what is left of it then is taken for nothing
 _DENSE = 8  # a changepoint a step for the first so many steps, and so many whenever the distance has doubled or so
 
 
-def fit_histories_by(recipe: Recipe, histories: Sequence[History], spec: ProphetSpec) -> list[Outcome]:
+def fit_recipes(histories: Sequence[History], recipe: Recipe, spec: ProphetSpec) -> list[Outcome]:
     """Fit one model a history, or say why not, in order; as `fit.fit_histories`, by a recipe."""
     return by_dates(histories, spec, lambda calendar, y, columns: fit_recipe(calendar, recipe, y, columns))
 
@@ -91,7 +91,8 @@ def _carry_on(model: ForecastModel, pace: Pace, calendar: SharedCalendar, y: Flo
         ds = calendar.ds[: len(y)][newest]
         shift = pace.rho * level(model, ds, y[newest], {name: values[newest] for name, values in columns.items()})
     damped = damp(model, pace.phi, shift, step)
-    return _widened(model, damped, pace.width, damped.changepoints_t[damped.changepoints_t > 1.0] - 1.0)
+    later = damped.changepoints_t[damped.changepoints_t > 1.0] - 1.0
+    return _widened(model, damped, pace.width, later if len(later) else np.zeros(1))
 
 
 def level(model: ForecastModel, ds: npt.NDArray[np.int64], y: Floats, columns: Columns) -> float:

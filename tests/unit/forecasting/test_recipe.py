@@ -18,7 +18,7 @@ from forecasting.history import History
 from forecasting.predict import predict
 from forecasting.prophet_json_writer import write_model
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe, RecipeChoice, cadence_of
-from forecasting.recipe_fit import collapse, damp, fit_histories_by, fit_recipe, level
+from forecasting.recipe_fit import collapse, damp, fit_recipe, fit_recipes, level
 from forecasting.spec import ProphetSpec, Regressor, Seasonality
 from forecasting.spec_features import features_of
 from forecasting.state import ForecastModel
@@ -139,7 +139,7 @@ def test_stock_prophet_forecasts_the_same_from_the_written_model(freq: str, spec
     frame["y"] = 80 + 0.1 * np.arange(rows) + 5 * np.sin(np.arange(rows)) + random.normal(0, 1, rows)
     for term in spec.regressors:
         frame[term.name] = random.normal(3, 1, rows)
-    (outcome,) = fit_histories_by(DAMPED_AVERAGE, [History(frame, freq)], spec)
+    (outcome,) = fit_recipes([History(frame, freq)], DAMPED_AVERAGE, spec)
     model = _model(outcome)
     assert (model.changepoints_t > 1.0).any()
     future = make_future(model, 60)
@@ -234,7 +234,7 @@ def test_histories_come_back_in_their_order() -> None:
         )
         for rows in (60, 72, 60)
     ]
-    outcomes = [_model(outcome) for outcome in fit_histories_by(DAMPED_AVERAGE, histories, ProphetSpec())]
+    outcomes = [_model(outcome) for outcome in fit_recipes(histories, DAMPED_AVERAGE, ProphetSpec())]
     assert [model.n_history for model in outcomes] == [60, 72, 60]
 
 
@@ -267,13 +267,17 @@ def test_damping_does_not_itself_widen_intervals() -> None:
     """At each step they are `width` times those of the undamped average."""
     calendar = SharedCalendar.of(_dates("D", 200), ProphetSpec(weekly_seasonality=False), "D")
     y = _monthly(rows=200)[None]
-    gentle = Recipe(name="gentle", daily=DAMPED_AVERAGE.daily.model_copy(update={"phi": 1.0, "width": 1.0}))
-    shifted = Recipe(name="shifted", daily=DAMPED_AVERAGE.daily.model_copy(update={"rho": 0.9, "width": 2.0}))
-    plain, damped = (_model(fit_recipe(calendar, recipe, y)[0]) for recipe in (gentle, shifted))
+
+    def fitted(**settings: float) -> ForecastModel:
+        recipe = Recipe(name="mine", daily=DAMPED_AVERAGE.daily.model_copy(update=settings))
+        return _model(fit_recipe(calendar, recipe, y)[0])
+
+    plain, wide, damped = fitted(phi=1.0, width=1.0), fitted(phi=1.0, width=2.0), fitted(rho=0.9, width=2.0)
     assert damped.laplace_scale[0] > 2.0 * plain.laplace_scale[0]
     steps = make_future(plain, 11)
-    before, after = forecast(plain, steps), forecast(damped, steps)
-    np.testing.assert_allclose(after.yhat_upper - after.yhat, 2.0 * (before.yhat_upper - before.yhat), rtol=1e-6)
+    before = forecast(plain, steps)
+    for after in (forecast(wide, steps), forecast(damped, steps)):
+        np.testing.assert_allclose(after.yhat_upper - after.yhat, 2.0 * (before.yhat_upper - before.yhat), rtol=1e-6)
 
 
 def test_a_history_too_short_for_its_changepoints_gets_fewer_and_is_fitted_in_process() -> None:
