@@ -45,7 +45,7 @@ def train_all(
             try:
                 outcomes: list[Outcome] = ray.get(task.remote(chunk, settings))
             except _DEATHS as error:
-                raise WorkerDied from error
+                raise WorkerDied(f"workers of Ray's die: {error}") from error
             except exceptions.RayError as error:
                 raise TrainingError(f"training on Ray failed; has it all of requirements/train.txt? {error}") from error
             return outcomes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -15,10 +16,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from zipfile import ZipFile
 
 from py4j.protocol import Py4JError
-from pyspark import SparkContext
+from pyspark import SparkContext, cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -34,6 +36,9 @@ from training.spool import Chunk
 _DEATHS = ("Python worker exited unexpectedly", "ExecutorLostFailure", "Connection reset", "Broken pipe")
 _PYTHON = "PYSPARK_PYTHON"
 
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
 
 def train_all(
     chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk
@@ -43,7 +48,6 @@ def train_all(
     Raises TrainingError when there is no such cluster, or when its machines cannot run our code.
     """
     with _context(config.engine) as context:
-        send_code(context)
         run = runner(context, config, work)
         workers = config.workers or context.defaultParallelism
         yield from as_ready(chunks, lambda chunk: train_or_part(chunk, run), workers)
@@ -52,10 +56,15 @@ def train_all(
 def runner(context: SparkContext, config: JobConfig, work: Work) -> Callable[[Chunk], list[Outcome]]:
     """A function that trains a chunk on the cluster. It raises WorkerDied, and TrainingError when all is lost."""
 
+    def train(chunk: bytes) -> list[Outcome]:
+        return work(pickle.loads(chunk), config)
+
+    on_cluster = with_our_code(context, train)
+
     def run(chunk: Chunk) -> list[Outcome]:
         with failures_told():
             outcomes: list[Outcome]
-            [outcomes] = context.parallelize([chunk], 1).map(lambda one: work(one, config)).collect()
+            [outcomes] = context.parallelize([pickle.dumps(chunk)], 1).map(on_cluster).collect()
         return outcomes
 
     return run
@@ -68,15 +77,32 @@ def failures_told() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         if any(sign in str(error) for sign in _DEATHS):
-            raise WorkerDied from error
+            raise WorkerDied(f"workers of Spark's die: {error}") from error
         raise TrainingError(f"training on Spark failed; has it all of requirements/train.txt? {error}") from error
 
 
-def send_code(context: SparkContext) -> None:
-    """Let the cluster import our code, once for each context."""
+def with_our_code(context: SparkContext, function: Callable[[Given], Result]) -> Callable[[Given], Result]:
+    """The function, made so that it finds our code on the cluster, where that is sent once for each context.
+
+    Unpacked, unlike what addPyFile sends: out of a zip file, numba would cache in the home of whoever runs the worker.
+    """
     archive = _archive()
-    if not any(sent.endswith(archive.name) for sent in context.listFiles):
-        context.addPyFile(str(archive))
+    if not any(sent.endswith(archive.name) for sent in context.listArchives):
+        context.addArchive(str(archive))
+    name, pickled = archive.name, cloudpickle.dumps(function)
+
+    def call(given: Given) -> Result:
+        import pickle  # all here: what this function needs from its module would import our code too early
+        import sys
+
+        from pyspark import SparkFiles
+
+        if (folder := SparkFiles.get(name)) not in sys.path:
+            sys.path.insert(0, folder)
+        result: Result = pickle.loads(pickled)(given)
+        return result
+
+    return call
 
 
 @contextmanager
@@ -86,9 +112,9 @@ def _context(engine: EngineConfig) -> Iterator[SparkContext]:
     if active is not None:
         yield active.sparkContext
         return
-    builder = SparkSession.builder.appName("prophetctl").config(
-        map={f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()}
-    )
+    settings = {f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()}
+    settings["spark.ui.showConsoleProgress"] = "false"  # the job has a progress bar of its own
+    builder = SparkSession.builder.appName("prophetctl").config(map=settings)
     if engine.address is not None:
         builder = builder.master(engine.address)
     try:

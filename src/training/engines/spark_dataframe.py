@@ -20,7 +20,7 @@ from pyspark.sql.types import DataType, DateType, DecimalType
 
 from forecasting.errors import Fault
 from training.config import JobConfig
-from training.engines.spark import failures_told, runner, send_code
+from training.engines.spark import failures_told, runner, with_our_code
 from training.engines.work import Work, WorkerDied, as_ready, train_or_part
 from training.errors import ConfigError, SourceError
 from training.segment import Failed, Outcome, train_chunk
@@ -45,7 +45,6 @@ def train_dataframe(
     if config.checks.duplicates == "last":
         raise ConfigError("checks.duplicates: 'last' needs the order of rows, and a DataFrame has none")
     context = table.sparkSession.sparkContext
-    send_code(context)
     run, workers = runner(context, config, work), config.workers or context.defaultParallelism
     with failures_told():
         rows = _renamed(table, config)
@@ -119,7 +118,8 @@ def _on_each_partition(rows: DataFrame, function: Callable[[Chunk], object]) -> 
         if frames:
             yield pd.DataFrame({"result": [pickle.dumps(function(_as_chunk(pd.concat(frames))))]})
 
-    return rows.mapInPandas(apply, "result binary").rdd
+    on_cluster = with_our_code(rows.sparkSession.sparkContext, apply)
+    return rows.mapInPandas(on_cluster, "result binary").rdd
 
 
 def _results(rdd: RDD[Row], partition: int) -> list[Any]:

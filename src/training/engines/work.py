@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from forecasting.errors import Fault
 from training.config import JobConfig
+from training.errors import TrainingError
 from training.segment import Failed, Outcome
 from training.spool import Chunk
 
@@ -23,7 +24,7 @@ ONE_THREAD = dict.fromkeys(
 _TRIES = 2
 
 
-class WorkerDied(Exception):
+class WorkerDied(TrainingError):
     """The process that ran a piece of work, or its machine, is gone; the work may be tried again."""
 
 
