@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.frame import Row, compare, options, report, table
 from benchmarks.recipe_scores import Ahead, by_cmdstan, by_recipe, naive, score
 from benchmarks.recipe_series import COMPETITIONS, REPORTED, Series, competitions, half_hourly, series_of_others
-from forecasting.recipe import DAMPED_AVERAGE, STOCK
+from forecasting.recipe import DAMPED_AVERAGE, STOCK, cadence_of
 
 Floats = npt.NDArray[np.float64]
 Ways = Mapping[str, Callable[[Series], Ahead | None]]
@@ -88,7 +88,13 @@ def _scores(every: Sequence[Series], few: int | None) -> pd.DataFrame:
 
 
 def _row(series: Series, way: str, ahead: Ahead) -> dict[str, object]:
-    return {"group": series.group, "name": series.name, "way": way, **vars(score(series, ahead))}
+    return {
+        "group": series.group,
+        "name": series.name,
+        "cadence": cadence_of(series.freq),
+        "way": way,
+        **vars(score(series, ahead)),
+    }
 
 
 def _environment(folder: Path, given: str) -> str:
@@ -193,8 +199,10 @@ def _rows(scores: pd.DataFrame) -> Iterator[Row]:
             "CPU a series, our backtests included", "ms", ours=ours, peer=way, theirs=theirs, better="less", bar=bar
         )
     beside = scores[~scores["group"].isin(COMPETITIONS)]
-    ours, theirs = _means(beside, "mase", EXACT)
-    yield compare("MASE, mean of the other sets", "MASE", ours=ours, peer=EXACT, theirs=theirs, better="less", bar=1.0)
+    for cadence, own in beside.groupby("cadence", sort=False):
+        ours, theirs = _means(own, "mase", EXACT)
+        name = f"MASE, mean of the {cadence} sets"
+        yield compare(name, "MASE", ours=ours, peer=EXACT, theirs=theirs, better="less", bar=1.0)
 
 
 def _means(scores: pd.DataFrame, measure: str, way: str) -> tuple[float, float]:

@@ -34,7 +34,7 @@ _DAMPED = 0.01  # of the slope: what is left of it then is taken for nothing
 _DENSE = 8  # a changepoint a step for the first so many steps, and so many whenever the distance has doubled or so
 
 
-def fit_recipes(histories: Sequence[History], recipe: Recipe, spec: ProphetSpec) -> list[Outcome]:
+def fit_histories_by(recipe: Recipe, histories: Sequence[History], spec: ProphetSpec) -> list[Outcome]:
     """Fit one model a history, or say why not, in order; as `fit.fit_histories`, by a recipe."""
     return by_dates(histories, spec, lambda calendar, y, columns: fit_recipe(calendar, recipe, y, columns))
 

@@ -46,6 +46,7 @@ def run_job(
     fresh = frozenset[str]() if stale_before is None else fresh_segments(registry, stale_before)
     if config.dry_run:
         return backtest_only(config, progress, fresh)
+    engine_of(config)  # whose package may be missing: told before a run is opened
     with open_source(config, fresh) as history:
         if fresh and not history.segments:
             return _report([], started, None, ("There is nothing to train: every champion is recent enough.",))

@@ -18,7 +18,7 @@ from forecasting.history import History
 from forecasting.predict import predict
 from forecasting.prophet_json_writer import write_model
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe, RecipeChoice, cadence_of
-from forecasting.recipe_fit import collapse, damp, fit_recipe, fit_recipes, level
+from forecasting.recipe_fit import collapse, damp, fit_histories_by, fit_recipe, level
 from forecasting.spec import ProphetSpec, Regressor, Seasonality
 from forecasting.spec_features import features_of
 from forecasting.state import ForecastModel
@@ -139,7 +139,7 @@ def test_stock_prophet_forecasts_the_same_from_the_written_model(freq: str, spec
     frame["y"] = 80 + 0.1 * np.arange(rows) + 5 * np.sin(np.arange(rows)) + random.normal(0, 1, rows)
     for term in spec.regressors:
         frame[term.name] = random.normal(3, 1, rows)
-    (outcome,) = fit_recipes([History(frame, freq)], DAMPED_AVERAGE, spec)
+    (outcome,) = fit_histories_by(DAMPED_AVERAGE, [History(frame, freq)], spec)
     model = _model(outcome)
     assert (model.changepoints_t > 1.0).any()
     future = make_future(model, 60)
@@ -234,7 +234,7 @@ def test_histories_come_back_in_their_order() -> None:
         )
         for rows in (60, 72, 60)
     ]
-    outcomes = [_model(outcome) for outcome in fit_recipes(histories, DAMPED_AVERAGE, ProphetSpec())]
+    outcomes = [_model(outcome) for outcome in fit_histories_by(DAMPED_AVERAGE, histories, ProphetSpec())]
     assert [model.n_history for model in outcomes] == [60, 72, 60]
 
 
