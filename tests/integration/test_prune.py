@@ -183,9 +183,9 @@ def test_a_run_stays_until_the_last_of_its_versions_goes(registry: Registry, pro
     """A notebook that logs every try in one run: the old tries' models go, one by one."""
     mlflow.set_tracking_uri(registry.uri)
     mlflow.set_registry_uri(registry.uri)
-    JobLog(registry, "job", {})
-    mlflow.set_experiment("forecasts")
-    with mlflow.start_run():
+    job = JobLog(registry, "job", {})
+    # Not by set_experiment, which would hold for every test after this one.
+    with mlflow.start_run(experiment_id=job.experiment):
         for _ in range(2):
             mlflow.prophet.log_model(prophet, name="model", registered_model_name=model_name("a"))
     first, second = (parts_of(registry, version) for version in registry.versions("a")[::-1])
