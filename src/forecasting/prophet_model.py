@@ -49,12 +49,6 @@ def solver_of(model: Prophet) -> Solver:
     return found or "cmdstan"
 
 
-def log_posterior_of(model: Prophet) -> float | None:
-    """The logarithm of Stan's density at the parameters, None for posterior draws."""
-    heights = np.ravel(model.params.get("lp__", ()))
-    return float(heights[0]) if len(heights) == 1 else None
-
-
 def predict(model: Prophet, rows: pd.DataFrame, *, interval_width: float | None = None, seed: int) -> pd.DataFrame:
     """Forecast the given rows with Prophet.predict.
 
@@ -82,13 +76,6 @@ def with_bounds(rows: pd.DataFrame, *, growth: str, cap: float | None, floor: fl
     bounds = {"cap": cap, "floor": floor} if growth == "logistic" else {}
     missing = {name: value for name, value in bounds.items() if value is not None and name not in rows}
     return rows.assign(**missing) if missing else rows
-
-
-def with_last_bounds(model: Prophet, rows: pd.DataFrame) -> pd.DataFrame:
-    """Carry the history's last cap and floor on to rows of a logistic model that bring none."""
-    history = _history(model)
-    last = {name: float(history[name].iloc[-1]) for name in ("cap", "floor") if name in history}
-    return with_bounds(rows, growth=model.growth, cap=last.get("cap"), floor=last.get("floor"))
 
 
 def required_columns(model: Prophet) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,3 +88,19 @@ def alike(value: Any, labels: Mapping[str, str], key: str = "") -> Any:
     for known, label in labels.items():
         value = value.replace(known, label)
     return re.sub(r"(?<=champion\.event\.)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "a time", value)
+
+
+def collect_garbage(registry: Registry) -> None:
+    """Run `mlflow gc`, which must succeed."""
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "gc",
+        "--backend-store-uri",
+        registry.uri,
+        "--tracking-uri",
+        registry.uri,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

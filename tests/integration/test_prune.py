@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from registry.prune import Pruned, prune
 from registry.registry import Registry
 from registry.sweep import SAFE_SECONDS, size_of
 from registry.versions import ModelVersion
-from tests.integration.ordinary import log_ordinarily, record_of
+from tests.integration.ordinary import collect_garbage, log_ordinarily, record_of
 
 
 @dataclass(frozen=True)
@@ -101,26 +99,10 @@ def test_the_last_versions_stay_and_the_others_go_with_everything_that_is_theirs
         assert registry.rollback(segment).version == 3
         assert isinstance(registry.load(registry.champion(segment)), ForecastModel)
     assert prune(registry, keep=2) == Pruned(0, 0, 0, promised.orphans)
-    _collect(registry)
+    collect_garbage(registry)
     with pytest.raises(MlflowException, match="not found"):
         registry.client.get_run(gone[0].run_id)
     assert [is_whole(registry, kept) for kept in everything if kept not in gone] == [True] * 4
-
-
-def _collect(registry: Registry) -> None:
-    """Run `mlflow gc`, which must succeed."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "gc",
-        "--backend-store-uri",
-        registry.uri,
-        "--tracking-uri",
-        registry.uri,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_what_an_alias_names_stays_whoever_set_it_and_so_does_what_a_rollback_needs(
@@ -173,7 +155,7 @@ def test_files_that_a_copy_is_made_of_stay(registry: Registry, prophet: Prophet)
     register(registry, prophet, ["a"], promote=False)
     pruned = prune(registry, keep=1)
     assert (pruned.versions, pruned.size, numbers(registry, "a")) == (1, 0, [2])
-    _collect(registry)
+    collect_garbage(registry)
     assert (copied.folder / "artifacts" / "model.pr").exists()
     assert registry.client.get_run(copied.run_id).info.lifecycle_stage == "active"
     assert mlflow.prophet.load_model("models:/published/1").params["k"] == pytest.approx(prophet.params["k"])

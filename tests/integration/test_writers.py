@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from registry.records import Writer
 from registry.registry import KEPT_EVENTS, Registry
 from registry.versions import ModelVersion
 from registry.writer import open_writer
-from tests.integration.ordinary import alike, labels_of, log_ordinarily, record_of
+from tests.integration.ordinary import alike, collect_garbage, labels_of, log_ordinarily, record_of
 
 
 @pytest.fixture
@@ -323,18 +322,7 @@ def test_mlflow_gc_takes_away_what_was_deleted(registry: Registry, job: JobLog, 
     client.delete_registered_model(gone.name)
     client.delete_logged_model(source.removeprefix("models:/"))
     client.delete_run(gone.run_id)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "gc",
-        "--backend-store-uri",
-        registry.uri,
-        "--tracking-uri",
-        registry.uri,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    collect_garbage(registry)
     assert not (folder / "model.pr").exists()
     with pytest.raises(MlflowException, match="not found"):
         client.get_run(gone.run_id)
