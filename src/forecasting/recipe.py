@@ -76,7 +76,7 @@ class Recipe(_Frozen):
     same on the rows, and differ between them. rows_per_changepoint: at least so many, by fewer changepoints; else a
     short history can be followed perfectly, and has no optimum. own_weight: how much of the logarithm of a segment's
     own width correction is believed, the rest being that of all segments.
-    The defaults were chosen on one half of the series of benchmarks (recipe_constants); recipes reports the other.
+    The defaults were chosen on one half of the series of benchmarks (accuracy_tuning); accuracy reports the other.
     """
 
     name: Annotated[str, Field(min_length=1)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.recipe_series import Series
+from benchmarks.accuracy_series import Series
 from forecasting.calibration import calibrate, interval_score, residual_ratios
 from forecasting.errors import FitError
 from forecasting.fit import SharedCalendar

@@ -1,6 +1,6 @@
-"""How the constants of the damped average were chosen: on the half of the series that benchmarks/recipes leaves out.
+"""How the constants of the damped average were chosen: on the half of the series that benchmarks/accuracy leaves out.
 
-`python -m benchmarks.recipe_constants [--series N] [--peers PYTHON]`. For every cadence, the change of mean MASE
+`python -m benchmarks.accuracy_tuning [--series N] [--peers PYTHON]`. For every cadence, the change of mean MASE
 against stock Prophet (exact), in percent, mean over the sets, by damping phi (rows) and level shift rho (columns), and
 the half-width factor that lets 80 % of what came in. PYTHON has peers/statsforecast.txt installed; without it there
 are only competitions and half-hourly electricity.
@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from benchmarks.accuracy_scores import CUTOFFS, WIDTH, backtest_ratios, fitted
+from benchmarks.accuracy_series import TUNED, Series, competitions, half_hourly, series_of_others
 from benchmarks.frame import table
-from benchmarks.recipe_scores import CUTOFFS, WIDTH, backtest_ratios, fitted
-from benchmarks.recipe_series import TUNED, Series, competitions, half_hourly, series_of_others
 from forecasting.calibration import residual_ratios
 from forecasting.fit import SharedCalendar
 from forecasting.forecast import forecast
