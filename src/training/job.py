@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from forecasting.errors import Fault
-from registry.errors import BadSegment, NoChampion, RegistryError, UnknownSegment
+from registry.errors import RegistryError
 from registry.log import JobLog
-from registry.records import SegmentRecord
 from registry.registry import Registry
-from registry.unfinished import JOB_TAG
 from training.config import JobConfig
 from training.engines import engine_of
-from training.gate import Decision, decide
 from training.progress import Advance, Silent
 from training.report import JobReport, SegmentReport
 from training.retrain import fresh_segments
-from training.segment import Failed, Outcome, Trained
+from training.settle import reported, settle
 from training.spool import History, Keyless, open_history
 
 JOB_NAME = "train"
@@ -75,7 +72,7 @@ def carry_out(
         with log:
             train_all = engine_of(config)
             for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
-                reports += _told(_settle(outcomes, config, registry, log), progress)
+                reports += _told(settle(outcomes, config, registry, log), progress)
             reports += _keyless(history.keyless, config)
             so_far = _report(reports, started, log.run_id)
             log.log_summary(so_far.to_dict(), _job_metrics(so_far))
@@ -93,7 +90,7 @@ def backtest_only(
     with open_source(config, left_out) as history:
         progress.start(history.segments)
         for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
-            reports += _told([_reported(outcome) for outcome in outcomes], progress)
+            reports += _told([reported(outcome) for outcome in outcomes], progress)
         reports += _keyless(history.keyless, config)
     return _report(reports, started, None)
 
@@ -126,74 +123,6 @@ def _keyless(keyless: Keyless, config: JobConfig) -> list[SegmentReport]:
     return [SegmentReport("", "failed", faults=(fault,))]
 
 
-def _settle(outcomes: list[Outcome], config: JobConfig, registry: Registry, log: JobLog) -> list[SegmentReport]:
-    """Put a chunk's outcomes on record; what the registry refuses is that segment's failure."""
-    trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    reports: list[SegmentReport] = []
-    try:
-        decisions = {one.segment: _decide(one, config, registry) for one in trained}
-        written = log.writer.write([_record(one, decisions[one.segment], config, log.run_id) for one in trained])
-    except RegistryError as error:
-        decisions, written = {}, [error] * len(trained)
-    for one, version in zip(trained, written, strict=True):
-        if isinstance(version, RegistryError):
-            failed.append(Failed(one.segment, (Fault("registration_failed", str(version)),)))
-        else:
-            reports.append(_success(one, version.version, decisions[one.segment]))
-    with suppress(RegistryError):  # the report tells of the failures all the same
-        log.writer.write_failures({one.segment: " ".join(fault.message for fault in one.faults) for one in failed})
-    return [*reports, *map(_failure, failed)]
-
-
-def _decide(trained: Trained, config: JobConfig, registry: Registry) -> Decision:
-    """The gate's verdict on a version beside the champion that it would replace. Raises RegistryError."""
-    try:
-        champion = _champion_metrics(registry, trained.segment)
-    except BadSegment:  # no registry has it; the writer says so
-        champion = None
-    return decide(trained.backtest.metrics, champion, config.gate, trained.backtest.baseline)
-
-
-def _record(trained: Trained, decision: Decision, config: JobConfig, job: str) -> SegmentRecord:
-    baseline = {f"baseline_{name}": value for name, value in trained.backtest.baseline.items()}
-    stock = {f"stock_{name}": value for name, value in trained.stock.items()}
-    measured = {**trained.backtest.metrics, **baseline, **stock}
-    return SegmentRecord(
-        segment=trained.segment,
-        model_json=trained.model_json,
-        inputs=trained.inputs,
-        params={name: str(value) for name, value in config.model.model_dump(mode="json").items()},
-        metrics={f"backtest.{name}": value for name, value in measured.items()},
-        tags=_tags(trained, config, measured, decision) | {JOB_TAG: job},
-        promote=decision.promote and config.promote,
-        reason=" ".join(decision.reasons),
-    )
-
-
-def _champion_metrics(registry: Registry, segment: str) -> Mapping[str, float] | None:
-    try:
-        return registry.champion(segment).metrics
-    except (UnknownSegment, NoChampion):
-        return None
-
-
-def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], decision: Decision) -> dict[str, str]:
-    return {
-        "forecast.freq": trained.freq,
-        "forecast.trained_through": trained.trained_through.isoformat(),
-        "forecast.recipe": trained.recipe,
-        "forecast.solver": trained.solver,
-        "forecast.log_posterior": "" if trained.log_posterior is None else repr(trained.log_posterior),
-        "forecast.interval_width": str(config.model.interval_width),
-        "forecast.dataset_digest": trained.digest,
-        "forecast.rows": str(trained.rows),
-        "gate.decision": _word(decision),
-        "gate.reasons": " ".join(decision.reasons),
-        **{f"metric.{name}": repr(value) for name, value in measured.items()},
-    }
-
-
 def job_params(config: JobConfig, segments: int, stale_before: datetime | None = None) -> dict[str, str]:
     """What a job was asked to do: config_params, how many segments there are, and which of them are stale."""
     asked = {SEGMENTS_FOUND: str(segments), **config_params(config)}
@@ -222,32 +151,3 @@ def _report(
 ) -> JobReport:
     in_order = tuple(sorted(segments, key=lambda segment: segment.segment))
     return JobReport(in_order, time.monotonic() - started, run_id, notes)
-
-
-def _success(trained: Trained, version: int | None = None, decision: Decision | None = None) -> SegmentReport:
-    return SegmentReport(
-        segment=trained.segment,
-        status="trained" if decision is None or decision.promote else "held",
-        version=version,
-        freq=trained.freq,
-        rows=trained.rows,
-        metrics=trained.backtest.metrics,
-        baseline=trained.backtest.baseline,
-        stock=trained.stock,
-        recipe=trained.recipe,
-        decision=None if decision is None else _word(decision),
-        reasons=() if decision is None else decision.reasons,
-        notes=trained.notes,
-    )
-
-
-def _reported(outcome: Outcome) -> SegmentReport:
-    return _failure(outcome) if isinstance(outcome, Failed) else _success(outcome)
-
-
-def _failure(failed: Failed) -> SegmentReport:
-    return SegmentReport(failed.segment, "failed", faults=failed.faults)
-
-
-def _word(decision: Decision) -> str:
-    return "promote" if decision.promote else "hold"
