@@ -6,7 +6,19 @@ import subprocess
 import sys
 
 SERVED = (
-    *("state", "trend", "features", "predict", "predict_many", "table", "table_file", "future", "prophet_json"),
+    *(
+        "state",
+        "trend",
+        "features",
+        "predict",
+        "predict_many",
+        "table",
+        "table_file",
+        "table_pick",
+        "array_file",
+        "future",
+        "prophet_json",
+    ),
     *("prophet_features", "prophet_history", "country_holidays", "intervals", "forecast"),
 )
 HEAVY = {"prophet", "matplotlib", "cmdstanpy", "numba", "pydantic", "mlflow", "bentoml", "holidays", "sqlalchemy"}
