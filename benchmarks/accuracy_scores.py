@@ -57,9 +57,9 @@ def score(series: Series, ahead: Ahead) -> Score:
     error = mase(actual, ahead.yhat, past, series.season)
     covered = width = np.nan
     if ahead.lower is not None and ahead.upper is not None:
-        scale = float(np.mean(np.abs(actual - ahead.yhat))) / error
+        unit = mase(actual, actual + 1.0, past, series.season)
         covered = coverage(actual, ahead.lower, ahead.upper)
-        width = interval_score(actual, ahead.lower, ahead.upper, WIDTH) / scale
+        width = interval_score(actual, ahead.lower, ahead.upper, WIDTH) * unit
     return Score(error, 100 * smape(actual, ahead.yhat), covered, width, 1000 * ahead.cpu)
 
 

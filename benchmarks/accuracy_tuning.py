@@ -2,8 +2,8 @@
 
 `python -m benchmarks.accuracy_tuning [--series N] [--peers PYTHON]`. For every cadence, the change of mean MASE
 against stock Prophet (exact), in percent, mean over the sets, by damping phi (rows) and level shift rho (columns), and
-the half-width factor that lets 80 % of what came in. PYTHON has peers/statsforecast.txt installed; without it there
-are only competitions and half-hourly electricity.
+the half-width factor that lets 80 % of what came in. PYTHON has peers/statsforecast.txt installed; without it the
+environment of benchmarks/accuracy is used.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from benchmarks.accuracy_peers import environment
 from benchmarks.accuracy_scores import CUTOFFS, WIDTH, backtest_ratios, fitted
 from benchmarks.accuracy_series import TUNED, Series, competitions, half_hourly, series_of_others
 from benchmarks.frame import table
@@ -40,7 +41,7 @@ def main() -> int:
     """Print a table for each cadence that there are series of."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=60, help="of each competition's set; default 60")
-    parser.add_argument("--peers", help="the Python of an environment with the other series")
+    parser.add_argument("--peers", help="the Python of an environment with the other series; one is made otherwise")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
@@ -49,9 +50,8 @@ def main() -> int:
         *competitions(given.series, yearly=True, half=TUNED),
         *half_hourly(),
     ]
-    if given.peers:
-        with tempfile.TemporaryDirectory() as folder:
-            every += series_of_others(Path(folder), given.peers)
+    with tempfile.TemporaryDirectory() as folder:
+        every += series_of_others(Path(folder), given.peers or environment())
     with threadpool_limits(1):
         for cadence in get_args(Cadence):
             own = [one for one in every if one.half == TUNED and cadence_of(one.freq) == cadence]
