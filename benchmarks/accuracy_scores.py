@@ -72,7 +72,7 @@ def by_recipe(recipe: Recipe, *, cutoffs: int = CUTOFFS) -> Callable[[Series], A
         model = fitted(calendar, recipe, series, series.rows)
         if model is None:
             return None
-        calibration = calibrate(model, recipe, backtest_ratios(calendar, recipe, series, cutoffs))
+        calibration = calibrate(model, recipe.own_weight, backtest_ratios(calendar, recipe, series, cutoffs))
         found = forecast(replace(model, calibration=calibration), series.ds[series.rows :], interval_width=WIDTH)
         return Ahead(found.yhat, found.yhat_lower, found.yhat_upper, cpu_seconds() - began)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.recipe import Recipe
 from forecasting.state import Calibration, ForecastModel
 
 Floats = npt.NDArray[np.float64]
@@ -13,20 +12,20 @@ Floats = npt.NDArray[np.float64]
 _WIDEST = 10.0  # the most by which a segment's own residuals may ask for wider or narrower intervals
 
 
-def calibrate(model: ForecastModel, recipe: Recipe, ratios: Floats) -> Calibration | None:
-    """The calibration of a model that `fit_recipe` made, refined by its segment's backtest.
+def calibrate(model: ForecastModel, own_weight: float, ratios: Floats) -> Calibration | None:
+    """The calibration of a model that `fit_recipe` or `fit_average` made, refined by its segment's backtest.
 
-    ratios: (n,) `residual_ratios` of rows after rolling cutoffs, forecast by models that `fit_recipe` made of the
-    rows before them; such as are not finite are left out. The factor that would have let
-    interval_width of them in is taken to the power of `recipe.own_weight`: with 1/2 the geometric mean of the
-    segment's own width and that of all segments. None where the recipe leaves intervals alone.
+    ratios: (n,) `residual_ratios` of rows after rolling cutoffs, forecast by models made likewise of the rows before
+    them; such as are not finite are left out. The factor that would have let interval_width of them in is taken to
+    the power of own_weight (`Recipe.own_weight`): with 1/2 the geometric mean of the segment's own width and that of
+    all segments. None where the recipe leaves intervals alone.
     """
     known = ratios[np.isfinite(ratios)]
-    if recipe.own_weight == 0.0 or len(known) == 0:
+    if own_weight == 0.0 or len(known) == 0:
         return model.calibration
     own = float(np.clip(np.quantile(known, model.interval_width), 1.0 / _WIDEST, _WIDEST))
     base = model.calibration or Calibration.overall(1.0)
-    return Calibration(base.horizons, base.factors * own**recipe.own_weight)
+    return Calibration(base.horizons, base.factors * own**own_weight)
 
 
 def residual_ratios(actual: Floats, yhat: Floats, lower: Floats, upper: Floats) -> Floats:

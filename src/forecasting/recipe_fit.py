@@ -67,6 +67,53 @@ def fit_recipe(
     return [outcomes[place] for place in range(len(y))]
 
 
+def fit_average(
+    calendar: SharedCalendar,
+    recipes: Sequence[Recipe],
+    y: Floats,
+    columns: Columns | None = None,
+    rows: int | None = None,
+) -> list[Outcome]:
+    """As `fit_recipe`, by each of several recipes, and averaged; a recipe that cannot be fitted is left out."""
+    first, *others = (fit_recipe(calendar, recipe, y, columns, rows) for recipe in recipes)
+    return [_average_of(each) for each in zip(first, *others, strict=True)]
+
+
+def _average_of(outcomes: Sequence[Outcome]) -> Outcome:
+    models = [outcome for outcome in outcomes if not isinstance(outcome, FitError)]
+    return average(models) if models else outcomes[0]
+
+
+def average(models: Sequence[ForecastModel]) -> ForecastModel:
+    """The first model, averaged with those of the others that average with it (`averages`).
+
+    The trend is exactly the mean of their trends: each has the changepoints of all, with a delta of 0 where it has
+    none itself. What holds for `collapse` holds for the rest. The interval's half-width is the mean of theirs, exactly
+    at the horizons that their calibrations name and where the multiplicative terms are 0.
+    """
+    models = [model for model in models if model is models[0] or averages(models[0], model)]
+    if len(models) == 1:
+        return models[0]
+    changepoints = np.unique(np.concatenate([model.changepoints_t for model in models]))
+    mean = collapse([_at_changepoints(model, changepoints) for model in models])
+    known = [model.calibration or Calibration.overall(1.0) for model in models]
+    horizons = np.unique(np.concatenate([calibration.horizons for calibration in known]))
+    widths = [own.at(horizons) * _half_width(model, horizons) for own, model in zip(known, models, strict=True)]
+    return replace(mean, calibration=_calibration(horizons, np.mean(widths, axis=0), _half_width(mean, horizons)))
+
+
+def averages(one: ForecastModel, other: ForecastModel) -> bool:
+    """Whether the parameters of two models of one history average: linear growth, the same terms in the same modes."""
+    return one.growth == other.growth == "linear" and one.features == other.features
+
+
+def _at_changepoints(model: ForecastModel, changepoints: Floats) -> ForecastModel:
+    """The same trend on more changepoints, (S,) ascending, among which are its own."""
+    places = np.searchsorted(changepoints, model.changepoints_t)
+    delta = np.bincount(places, weights=model.delta[0], minlength=len(changepoints)).astype(np.float64)
+    return replace(model, changepoints_t=changepoints, delta=delta[None])
+
+
 def collapse(models: Sequence[ForecastModel]) -> ForecastModel:
     """One model from several of linear growth on the same changepoints and features: the mean of their parameters.
 
@@ -156,8 +203,13 @@ def _widened(model: ForecastModel, damped: ForecastModel, width: float, horizons
     if width == 1.0 and damped is model:
         return model
     before, after = (_half_width(each, horizons) for each in (model, damped))
-    ratio = np.divide(before, after, out=np.ones_like(before), where=after > 0.0)
-    return replace(damped, calibration=Calibration(horizons, width * np.maximum(ratio, 1e-6)))
+    return replace(damped, calibration=_calibration(horizons, before, after, width))
+
+
+def _calibration(horizons: Floats, wanted: Floats, raw: Floats, width: float = 1.0) -> Calibration:
+    """What makes raw half-widths `width` times as large as the wanted ones, (H,) each."""
+    ratio = np.divide(wanted, raw, out=np.ones_like(wanted), where=raw > 0.0)
+    return Calibration(horizons, width * np.maximum(ratio, 1e-6))
 
 
 def _half_width(model: ForecastModel, horizons: Floats) -> Floats:

@@ -9,14 +9,11 @@ import pandas as pd
 
 from forecasting.calendar import Integers, grid_positions, season_length
 from forecasting.calibration import residual_ratios
-from forecasting.history import History
-from forecasting.spec import ProphetSpec
 from training import metrics
 from training.config import BacktestConfig
-from training.cutoffs import Forecaster
+from training.cutoffs import Hindsight, Past
 from training.metrics import Floats
 
-_FORECAST = ("yhat", "yhat_lower", "yhat_upper")
 _SPARSEST = 100  # a grid with more steps a row than this is not laid out: rows count as steps then
 
 
@@ -35,40 +32,63 @@ class BacktestResult:
     ratios: tuple[float, ...] = ()
 
 
-def backtest(
-    history: History,
-    spec: ProphetSpec,
-    config: BacktestConfig,
-    forecaster: Forecaster,
-) -> BacktestResult:
+@dataclass(frozen=True, eq=False)
+class _Cutoff:
+    """One fold. end: the rows that a fit sees; actual: (horizon,), what came after; scale: the MASE's unit there."""
+
+    end: int
+    actual: Floats
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cutoffs:
+    """The cutoffs of one history and what all that is backtested there shares. baseline: seasonal naive's metrics.
+
+    note: why there is no cutoff, where the configuration asks for some.
+    """
+
+    folds: tuple[_Cutoff, ...] = ()
+    dates: tuple[pd.Timestamp, ...] = ()
+    baseline: dict[str, float] = field(default_factory=dict)
+    note: str | None = None
+
+    @classmethod
+    def of(cls, past: Past, config: BacktestConfig) -> Cutoffs:
+        """Place the cutoffs and measure seasonal naive; a history too short for one has none, and a note."""
+        if config.cutoffs == 0:
+            return cls()
+        rows, season = len(past.y), season_length(past.history.freq)
+        horizon = config.horizon or season
+        min_train = config.min_train or max(2, 3 * horizon)
+        ends = cutoff_rows(rows, horizon, config.period or max(1, horizon // 2), min_train, config.cutoffs)
+        if not ends:
+            return cls(note=f"no backtest: {rows} rows, and one cutoff needs {min_train} + {horizon}")
+        positions, folds, scores = _positions(past), [], []
+        for end in ends:
+            seen = _on_grid(positions[:end], past.y[:end])
+            fold = _Cutoff(end, past.y[end : end + horizon], metrics.naive_scale(seen, season))
+            scores.append(_score(fold, seasonal_naive(seen, positions[end : end + horizon], season)))
+            folds.append(fold)
+        dates = tuple(pd.Timestamp(past.ds[end - 1], unit="ns") for end in ends)
+        return cls(tuple(folds), dates, _mean(scores)[0])
+
+
+def backtest(cutoffs: Cutoffs, forecast: Hindsight) -> BacktestResult:
     """Fit up to each cutoff, forecast the rows after it, and compare with what came.
 
-    A history too short for one cutoff has no metrics and a note. Raises FitError when a fit fails.
+    Without a cutoff there are no metrics. Raises FitError when a fit fails.
     """
-    if config.cutoffs == 0:
-        return BacktestResult()
-    season = season_length(history.freq)
-    horizon = config.horizon or season
-    min_train = config.min_train or max(2, 3 * horizon)
-    ends = cutoff_rows(len(history.frame), horizon, config.period or max(1, horizon // 2), min_train, config.cutoffs)
-    if not ends:
-        note = f"no backtest: {len(history.frame)} rows, and one cutoff needs {min_train} + {horizon}"
-        return BacktestResult(notes=(note,))
-    positions = _positions(history)
-    y, forecast = history.frame["y"].to_numpy(), forecaster(history, spec)
-    scores, naive_scores, ratios = [], [], list[float]()
-    for end in ends:
-        past, ahead = _on_grid(positions[:end], y[:end]), positions[end : end + horizon]
-        actual = y[end : end + horizon]
-        made = forecast(end, horizon)
-        scores.append(_score(actual, made, past, season))
-        ratios += residual_ratios(actual, *(made[name].to_numpy() for name in _FORECAST)).tolist()
-        naive = pd.DataFrame({"yhat": seasonal_naive(past, ahead, season)})
-        naive_scores.append(_score(actual, naive, past, season))
+    if not cutoffs.folds:
+        return BacktestResult(notes=(cutoffs.note,) if cutoffs.note else ())
+    scores, ratios = [], list[float]()
+    for fold in cutoffs.folds:
+        made = forecast(fold.end, len(fold.actual))
+        scores.append(_score(fold, *made))
+        ratios += residual_ratios(fold.actual, *made).tolist()
     measured, undefined = _mean(scores)
     notes = tuple(f"{name} is undefined in this backtest" for name in undefined)
-    cutoffs = tuple(pd.Timestamp(history.frame["ds"].iloc[end - 1]) for end in ends)
-    return BacktestResult(measured, _mean(naive_scores)[0], cutoffs, notes, tuple(ratios))
+    return BacktestResult(measured, cutoffs.baseline, cutoffs.dates, notes, tuple(ratios))
 
 
 def cutoff_rows(rows: int, horizon: int, period: int, min_train: int, cutoffs: int) -> list[int]:
@@ -94,10 +114,10 @@ def seasonal_naive(past: Floats, ahead: Integers, season: int) -> Floats:
     return newest[ahead % season]
 
 
-def _positions(history: History) -> Integers:
+def _positions(past: Past) -> Integers:
     """The step of the grid that each row stands on, or the row's own number where the grid is too fine for its rows."""
-    rows = len(history.frame)
-    positions = grid_positions(pd.DatetimeIndex(history.frame["ds"]), history.freq)
+    rows = len(past.ds)
+    positions = grid_positions(pd.DatetimeIndex(past.ds.view("M8[ns]")), past.history.freq)
     return positions if positions[-1] < _SPARSEST * rows else np.arange(rows)
 
 
@@ -107,19 +127,18 @@ def _on_grid(positions: Integers, values: Floats) -> Floats:
     return laid_out
 
 
-def _score(actual: Floats, forecast: pd.DataFrame, past: Floats, season: int) -> dict[str, float]:
-    """Every metric of one cutoff; coverage only where the forecast has an interval."""
-    columns = [forecast[name].to_numpy() for name in _FORECAST if name in forecast]
-    yhat, *interval = columns
+def _score(fold: _Cutoff, yhat: Floats, *interval: Floats) -> dict[str, float]:
+    """Every metric of one cutoff; coverage only where there is an interval."""
     scores = {
-        "mase": metrics.mase(actual, yhat, past, season),
-        "smape": metrics.smape(actual, yhat),
-        "wape": metrics.wape(actual, yhat),
-        "bias": metrics.bias(actual, yhat),
+        "mase": metrics.scaled_error(fold.actual, yhat, fold.scale),
+        "smape": metrics.smape(fold.actual, yhat),
+        "wape": metrics.wape(fold.actual, yhat),
+        "bias": metrics.bias(fold.actual, yhat),
     }
     if interval:
-        scores["coverage"] = metrics.coverage(actual, *interval)
-    return scores if np.isfinite(columns).all() else dict.fromkeys(scores, float("inf"))
+        scores["coverage"] = metrics.coverage(fold.actual, *interval)
+    finite = all(np.isfinite(values).all() for values in (yhat, *interval))
+    return scores if finite else dict.fromkeys(scores, float("inf"))
 
 
 def _mean(scores: list[dict[str, float]]) -> tuple[dict[str, float], list[str]]:

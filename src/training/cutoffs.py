@@ -2,79 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting import prophet_model
 from forecasting.errors import FitError
 from forecasting.fit import SharedCalendar
-from forecasting.forecast import Forecast, forecast
+from forecasting.forecast import forecast
 from forecasting.history import History
-from forecasting.recipe import Recipe
-from forecasting.recipe_fit import fit_recipe
+from forecasting.recipe_fit import fit_average
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
+from training.configuration import Configuration
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Ahead(NamedTuple):
+    """A forecast of some rows with its interval, each (rows,), in the unit of y."""
+
+    yhat: Floats
+    lower: Floats
+    upper: Floats
 
 
 class Hindsight(Protocol):
     """Forecasts of one history."""
 
-    def __call__(self, end: int, horizon: int) -> pd.DataFrame:
-        """Fit the rows before end, forecast the next horizon rows: yhat, yhat_lower, yhat_upper. Raises FitError."""
+    def __call__(self, end: int, horizon: int) -> Ahead:
+        """Fit the rows before end, forecast the next horizon rows. Raises FitError."""
 
 
-Forecaster = Callable[[History, ProphetSpec], Hindsight]
+@dataclass(frozen=True, eq=False)
+class Past:
+    """A history as arrays, laid out once for every fit to it.
+
+    ds: (T,) nanoseconds; y: (T,), in its own unit; columns: the others by name, (T,) each.
+    """
+
+    history: History
+    ds: Integers
+    y: Floats
+    columns: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, history: History) -> Self:
+        """Take the arrays out of the frame."""
+        frame = history.frame
+        columns = {name: frame[name].to_numpy(dtype=np.float64) for name in frame.columns if name != "ds"}
+        return cls(history, pd.DatetimeIndex(frame["ds"]).as_unit("ns").asi8, columns.pop("y"), columns)
+
+    @cached_property
+    def _calendar(self) -> SharedCalendar:
+        return SharedCalendar.of(self.ds, ProphetSpec(), self.history.freq)
+
+    def calendar(self, spec: ProphetSpec) -> SharedCalendar:
+        """The dates for fits as a spec says; what follows from the dates alone is laid out once for all specs."""
+        return replace(self._calendar, spec=spec)
+
+    def given(self, spec: ProphetSpec) -> Mapping[str, Floats]:
+        """The columns, with the constant bounds of a spec where the history has none of its own."""
+        bounds = {"cap": spec.cap, "floor": spec.floor} if spec.growth == "logistic" else {}
+        constant = {name: np.full(len(self.y), bound) for name, bound in bounds.items() if bound is not None}
+        return {**constant, **self.columns}
 
 
-def by_recipe(recipe: Recipe) -> Forecaster:
-    """Fits by a recipe, with the exact solver; the calendar of all cutoffs is laid out once."""
-
-    def of(history: History, spec: ProphetSpec) -> Hindsight:
-        frame = with_bounds(history, spec)
-        ds, columns = _dates(frame), _columns(frame)
-        calendar = SharedCalendar.of(ds, spec, history.freq)
-
-        def ahead(end: int, horizon: int) -> pd.DataFrame:
-            past = {name: values[:end] for name, values in columns.items()}
-            [model] = fit_recipe(calendar, recipe, past.pop("y")[None, :], past, rows=end)
-            if isinstance(model, FitError):
-                raise model
-            return _forecast(model, frame.iloc[end : end + horizon])
-
-        return ahead
-
-    return of
+def hindsight(past: Past, configuration: Configuration) -> Hindsight:
+    """What models of a configuration would have forecast."""
+    return _by_cmdstan(past, configuration) if configuration.solver == "cmdstan" else _exactly(past, configuration)
 
 
-def by_cmdstan(history: History, spec: ProphetSpec) -> Hindsight:
-    """Fits by Prophet with cmdstan; the forecast is by arrays all the same, because that is what serves."""
-    frame = with_bounds(history, spec)
+def _exactly(past: Past, configuration: Configuration) -> Hindsight:
+    columns, calendar = past.given(configuration.model), past.calendar(configuration.model)
 
-    def ahead(end: int, horizon: int) -> pd.DataFrame:
-        fitted = prophet_model.fit(History(history.frame.iloc[:end], history.freq), spec, "cmdstan")
-        model = ForecastModel.from_json(prophet_model.to_json(fitted), freq=history.freq)
-        return _forecast(model, frame.iloc[end : end + horizon])
+    def ahead(end: int, horizon: int) -> Ahead:
+        before = {name: values[:end] for name, values in columns.items()}
+        [model] = fit_average(calendar, configuration.recipes, past.y[None, :end], before, rows=end)
+        if isinstance(model, FitError):
+            raise model
+        return _forecast(model, past, columns, slice(end, end + horizon))
 
     return ahead
 
 
-def _forecast(model: ForecastModel, rows: pd.DataFrame) -> pd.DataFrame:
+def _by_cmdstan(past: Past, configuration: Configuration) -> Hindsight:
+    """Fits by Prophet with cmdstan; the forecast is by arrays all the same, because that is what serves."""
+    history, columns = past.history, past.given(configuration.model)
+
+    def ahead(end: int, horizon: int) -> Ahead:
+        known = History(history.frame.iloc[:end], history.freq)
+        fitted = prophet_model.fit(known, configuration.model, "cmdstan")
+        model = ForecastModel.from_json(prophet_model.to_json(fitted), freq=history.freq)
+        return _forecast(model, past, columns, slice(end, end + horizon))
+
+    return ahead
+
+
+def _forecast(model: ForecastModel, past: Past, columns: Mapping[str, Floats], rows: slice) -> Ahead:
     """Forecast rows, whose y the model never sees."""
-    found: Forecast = forecast(model, _dates(rows), _columns(rows.drop(columns="y")))
-    return pd.DataFrame({"yhat": found.yhat, "yhat_lower": found.yhat_lower, "yhat_upper": found.yhat_upper})
-
-
-def with_bounds(history: History, spec: ProphetSpec) -> pd.DataFrame:
-    """The history's frame with the constant bounds of the spec where it has none of its own."""
-    return prophet_model.with_bounds(history.frame, growth=spec.growth, cap=spec.cap, floor=spec.floor)
-
-
-def _dates(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return pd.DatetimeIndex(frame["ds"]).as_unit("ns").asi8
-
-
-def _columns(frame: pd.DataFrame) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    return {name: frame[name].to_numpy(dtype=np.float64) for name in frame.columns if name != "ds"}
+    found = forecast(model, past.ds[rows], {name: values[rows] for name, values in columns.items()})
+    return Ahead(found.yhat, found.yhat_lower, found.yhat_upper)

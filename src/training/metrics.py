@@ -19,9 +19,17 @@ def mase(actual: Floats, forecast: Floats, train: Floats, season: int) -> float:
     Source: Hyndman and Koehler (2006), "Another look at measures of forecast accuracy", Int. J. Forecasting 22(4),
     with the seasonal scale of Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd ed., 5.8.
     """
+    return scaled_error(actual, forecast, naive_scale(train, season))
+
+
+def naive_scale(train: Floats, season: int) -> float:
+    """The unit of the mean absolute scaled error, in the unit of y: what it costs to repeat the last season."""
     scale = _naive_error(train, season)
-    if np.isnan(scale):
-        scale = _naive_error(train, 1)
+    return _naive_error(train, 1) if np.isnan(scale) else scale
+
+
+def scaled_error(actual: Floats, forecast: Floats, scale: float) -> float:
+    """`mase` where the scale is known from another forecast of the same rows."""
     return float(np.mean(np.abs(forecast - actual)) / scale) if len(actual) and scale > 0 else float("nan")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +13,15 @@ from forecasting.calibration import calibrate
 from forecasting.errors import Fault, FitError, HistoryError
 from forecasting.history import History, check_history
 from forecasting.prophet_json_writer import write_model
-from forecasting.recipe import Recipe
-from forecasting.recipe_fit import fit_histories_by
+from forecasting.recipe import STOCK, Recipe
+from forecasting.recipe_fit import fit_average
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
 from training.backtest import BacktestResult
-from training.choice import Choice, choose
+from training.choice import CHAMPION, Choice, choose
 from training.config import JobConfig
-from training.cutoffs import with_bounds
+from training.configuration import Configuration
+from training.cutoffs import Past
 from training.spool import Chunk
 
 _TOLD = (
@@ -37,15 +39,15 @@ _TOLD = (
 class Trained:
     """A fitted segment. model_json: the model in Prophet's own format, which is what crosses processes.
 
-    inputs: the columns beside ds that forecast rows need. recipe: the name of the one that serves. solver: what found
-    its parameters; log_posterior: the logarithm of Stan's density there, None for an average. stock: the metrics of
-    stock Prophet on the backtest's cutoffs.
+    inputs: the columns beside ds that forecast rows need. configuration: how it came about. solver: what found its
+    parameters; log_posterior: the logarithm of Stan's density there, None for an average. backtest: its own;
+    candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them.
     """
 
     segment: str
     model_json: str
     inputs: tuple[str, ...]
-    recipe: str
+    configuration: Configuration
     solver: str
     log_posterior: float | None
     freq: str
@@ -53,8 +55,23 @@ class Trained:
     trained_through: pd.Timestamp
     digest: str
     backtest: BacktestResult
-    stock: dict[str, float]
+    candidates: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...]
+
+    @property
+    def recipe(self) -> str:
+        """The name of the recipe that serves, or of those that are averaged."""
+        return self.configuration.name
+
+    @property
+    def stock(self) -> Mapping[str, float]:
+        """The metrics of stock Prophet on the backtest's cutoffs; empty where there are none."""
+        return self.candidates.get(STOCK.name, {})
+
+    @property
+    def champion(self) -> Mapping[str, float] | None:
+        """Those of the champion's configuration; None where it was not given or could not be fitted here."""
+        return self.candidates.get(CHAMPION)
 
 
 @dataclass(frozen=True)
@@ -70,14 +87,16 @@ Outcome = Trained | Failed
 
 def train_chunk(chunk: Chunk, config: JobConfig) -> list[Outcome]:
     """Train each segment of a chunk, in order: a pure function, the same wherever it runs."""
-    return [train_segment(segment, frame, config) for segment, frame in chunk]
+    return [train_segment(segment, frame, config, chunk.champions.get(segment)) for segment, frame in chunk]
 
 
-def train_segment(segment: str, frame: pd.DataFrame, config: JobConfig) -> Outcome:
+def train_segment(
+    segment: str, frame: pd.DataFrame, config: JobConfig, champion: Configuration | None = None
+) -> Outcome:
     """Check a segment's table, backtest, and fit on all of it.
 
     frame: ds, y and the model's extra columns; its index numbers the rows in the source. Faults speak of those rows,
-    and of the columns by the names that they have in the source.
+    and of the columns by the names that they have in the source. champion: a configuration to backtest beside.
     """
     try:
         history = check_history(
@@ -88,7 +107,7 @@ def train_segment(segment: str, frame: pd.DataFrame, config: JobConfig) -> Outco
             row_numbers=frame.index.to_numpy(),
             column_names={"ds": config.source.columns.ds, "y": config.source.columns.y},
         )
-        return _fit(segment, history, config)
+        return _fit(segment, history, config, champion)
     except HistoryError as error:
         return Failed(segment, error.faults)
     except FitError as error:
@@ -103,15 +122,16 @@ def extra_columns(spec: ProphetSpec, frame: pd.DataFrame) -> tuple[str, ...]:
     return (*spec.history_columns, *bounds)
 
 
-def _fit(segment: str, history: History, config: JobConfig) -> Trained:
-    choice = choose(history, config)
-    fitted = _by_cmdstan(history, config) if config.solver == "cmdstan" else _by_recipe(history, config, choice)
-    model, text = fitted
+def _fit(segment: str, history: History, config: JobConfig, champion: Configuration | None) -> Trained:
+    past = Past.of(history)
+    choice = choose(past, config, champion)
+    by_cmdstan = choice.configuration.solver == "cmdstan"
+    model, text = _by_cmdstan(history, config) if by_cmdstan else _by_recipes(past, choice)
     return Trained(
         segment=segment,
         model_json=text,
         inputs=model.required_columns,
-        recipe=choice.recipe.name,
+        configuration=choice.configuration,
         solver=model.solver,
         log_posterior=model.log_posterior,
         freq=history.freq,
@@ -119,25 +139,27 @@ def _fit(segment: str, history: History, config: JobConfig) -> Trained:
         trained_through=history.trained_through,
         digest=history.digest,
         backtest=choice.backtest,
-        stock=choice.stock,
-        notes=(*history.notes, *choice.backtest.notes, *((choice.note,) if choice.note else ())),
+        candidates=choice.candidates,
+        notes=(*history.notes, *choice.backtest.notes, *choice.notes),
     )
 
 
-def _by_recipe(history: History, config: JobConfig, choice: Choice) -> tuple[ForecastModel, str]:
+def _by_recipes(past: Past, choice: Choice) -> tuple[ForecastModel, str]:
     """The model of all rows, its intervals as wide as the backtest asks for, and Prophet's JSON of it."""
-    recipe, frame = choice.recipe, with_bounds(history, config.model)
-    [model] = fit_histories_by(recipe, [History(frame, history.freq)], config.model)
+    recipes, spec = choice.configuration.recipes, choice.configuration.model
+    [model] = fit_average(past.calendar(spec), recipes, past.y[None], past.given(spec))
     if isinstance(model, FitError):
         raise model
-    model = replace(model, calibration=calibrate(model, recipe, np.array(choice.backtest.ratios)))
-    return model, write_model(model, frame, _told(config.model, recipe, history))
+    own_weight = max(recipe.own_weight for recipe in recipes)
+    model = replace(model, calibration=calibrate(model, own_weight, np.array(choice.backtest.ratios)))
+    frame = prophet_model.with_bounds(past.history.frame, growth=spec.growth, cap=spec.cap, floor=spec.floor)
+    return model, write_model(model, frame, _told(spec, recipes[0], past))
 
 
-def _told(spec: ProphetSpec, recipe: Recipe, history: History) -> dict[str, object]:
+def _told(spec: ProphetSpec, recipe: Recipe, past: Past) -> dict[str, object]:
     """How the fits were told to go, by Prophet's names for it."""
-    y, ds = history.frame["y"].to_numpy(), pd.DatetimeIndex(history.frame["ds"]).as_unit("ns").asi8
-    told = recipe.spec(spec, recipe.pace(history.freq).mode(spec, y), ds, history.freq)
+    freq = past.history.freq
+    told = recipe.spec(spec, recipe.pace(freq).mode(spec, past.y), past.ds, freq)
     return {name: getattr(told, name) for name in _TOLD}
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import IO
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from training.config import SourceConfig
+from training.configuration import Configuration
 from training.errors import SourceError
 from training.sources import read_batches
 
@@ -36,12 +37,14 @@ class Chunk:
     """Some segments with all their rows, cheap to send to another process: one table, not hundreds.
 
     frame: ds, y and the other columns, a segment's rows together and in the source's order, the index numbering them
-    in the source. The rows of segments[i] are frame.iloc[starts[i]:starts[i + 1]].
+    in the source. The rows of segments[i] are frame.iloc[starts[i]:starts[i + 1]]. champions: how the champions of
+    some of the segments came about, which are backtested beside what is trained.
     """
 
     segments: tuple[str, ...]
     starts: Integers
     frame: pd.DataFrame
+    champions: Mapping[str, Configuration] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -49,7 +52,8 @@ class Chunk:
     def apart(self) -> Iterator[Chunk]:
         """Each segment as a chunk of its own."""
         for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):
-            yield Chunk((segment,), np.array([0, stop - start]), self.frame.iloc[start:stop])
+            champions = {segment: self.champions[segment]} if segment in self.champions else {}
+            yield Chunk((segment,), np.array([0, stop - start]), self.frame.iloc[start:stop], champions)
 
     def __iter__(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Each segment with its table, whose columns have the types of its own values: no neighbour's word hurts."""

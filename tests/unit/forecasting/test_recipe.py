@@ -294,12 +294,12 @@ def test_a_calibration_is_the_power_of_the_quantile_that_its_weight_says() -> No
     assert model.calibration is not None
     ratios = np.array([*np.linspace(0.0, 3.0, 101), np.nan, np.inf])
     for weight in (0.25, 0.5, 1.0):
-        found = calibrate(model, DAMPED_AVERAGE.model_copy(update={"own_weight": weight}), ratios)
+        found = calibrate(model, weight, ratios)
         assert found is not None
         np.testing.assert_allclose(found.factors, model.calibration.factors * 2.4**weight, rtol=1e-12)
     for nothing in (np.empty(0), np.full(3, np.nan)):
-        assert calibrate(model, DAMPED_AVERAGE, nothing) is model.calibration
-    assert calibrate(replace(model, calibration=None), STOCK, ratios) is None
+        assert calibrate(model, 0.5, nothing) is model.calibration
+    assert calibrate(replace(model, calibration=None), 0.0, ratios) is None
 
 
 def test_with_full_weight_the_calibrated_interval_holds_its_share_of_the_residuals() -> None:
@@ -310,7 +310,7 @@ def test_with_full_weight_the_calibrated_interval_holds_its_share_of_the_residua
     found = forecast(model, later)
     actual = found.yhat + np.random.default_rng(3).standard_t(4, 400) * 0.8 * (found.yhat_upper - found.yhat)
     ratios = residual_ratios(actual, found.yhat, found.yhat_lower, found.yhat_upper)
-    own = calibrate(model, DAMPED_AVERAGE.model_copy(update={"own_weight": 1.0}), ratios)
+    own = calibrate(model, 1.0, ratios)
     wider = forecast(replace(model, calibration=own), later)
     inside = np.mean((wider.yhat_lower <= actual) & (actual <= wider.yhat_upper))
     assert inside == pytest.approx(0.8, abs=0.005)

@@ -12,11 +12,17 @@ from forecasting import prophet_model
 from forecasting.future import make_future
 from forecasting.history import History, check_history
 from forecasting.predict import predict
+from forecasting.recipe import DAMPED_AVERAGE, STOCK
+from forecasting.spec import ProphetSpec, Regressor
 from forecasting.state import ForecastModel
-from training.choice import Choice, choose
+from training import choice as room
+from training.choice import CHAMPION, NAIVE, Choice, choose
 from training.config import JobConfig, load_config
+from training.configuration import Configuration
+from training.cutoffs import Past
 from training.errors import ConfigError
-from training.segment import Trained, train_segment
+from training.segment import Trained, train_chunk, train_segment
+from training.spool import Chunk
 
 DAYS = pd.date_range("2022-01-01", periods=400)
 
@@ -31,19 +37,25 @@ def history_of(y: np.ndarray) -> History:
 
 
 def chosen(y: np.ndarray, **overrides: object) -> Choice:
-    return choose(history_of(y), config_of(**overrides))
+    return choose(Past.of(history_of(y)), config_of(**overrides))
 
 
 def noise(scale: float) -> np.ndarray:
     return np.random.default_rng(4).normal(0, scale, len(DAYS))
 
 
-def test_the_recipe_serves_where_it_beats_seasonal_naive_and_stock_is_told_beside_it() -> None:
-    week = 5 * np.sin(2 * np.pi * np.arange(400) / 7)
-    choice = chosen(100 + week + noise(3))
-    assert (choice.recipe.name, choice.note) == ("damped-average", None)
+def weekly() -> np.ndarray:
+    return 100 + 5 * np.sin(2 * np.pi * np.arange(400) / 7) + noise(3)
+
+
+def test_the_recipe_serves_where_it_beats_seasonal_naive_and_the_others_are_told_beside_it() -> None:
+    choice = chosen(weekly())
+    assert (choice.configuration.recipes, choice.notes) == ((DAMPED_AVERAGE,), ())
+    assert set(choice.candidates) == {"damped-average", "stock", NAIVE}
+    assert choice.candidates["damped-average"] == choice.backtest.metrics
+    assert choice.candidates[NAIVE] == choice.backtest.baseline
     assert choice.backtest.metrics["mase"] < choice.backtest.baseline["mase"]
-    assert choice.stock["mase"] > 0
+    assert choice.candidates["stock"]["mase"] > 0
 
 
 def random_walk(seed: int) -> np.ndarray:
@@ -52,18 +64,58 @@ def random_walk(seed: int) -> np.ndarray:
 
 def test_stock_prophet_takes_the_place_of_a_recipe_that_loses_to_it_and_to_seasonal_naive() -> None:
     choice = chosen(random_walk(4))
-    assert choice.recipe.name == "stock"
-    assert choice.note is not None
-    assert "loses to seasonal naive" in choice.note
-    assert "takes its place" in choice.note
-    assert choice.backtest.metrics == choice.stock
+    assert choice.configuration.name == "stock"
+    [note] = choice.notes
+    assert "loses to seasonal naive" in note
+    assert "takes its place" in note
+    assert choice.backtest.metrics == choice.candidates["stock"]
+    assert choice.candidates["stock"]["mase"] < choice.candidates["damped-average"]["mase"]
 
 
 def test_a_recipe_that_loses_to_seasonal_naive_alone_serves_and_is_flagged() -> None:
     choice = chosen(random_walk(1))
-    assert choice.recipe.name == "damped-average"
-    assert choice.note is not None
-    assert choice.backtest.baseline["mase"] < choice.backtest.metrics["mase"] <= choice.stock["mase"]
+    assert choice.configuration.name == "damped-average"
+    assert len(choice.notes) == 1
+    assert choice.backtest.baseline["mase"] < choice.backtest.metrics["mase"] <= choice.candidates["stock"]["mase"]
+
+
+def test_the_champions_configuration_is_measured_on_the_same_cutoffs_and_never_serves() -> None:
+    champion = Configuration(model=ProphetSpec(weekly_seasonality=False), recipes=(STOCK,))
+    choice = choose(Past.of(history_of(weekly())), config_of(), champion)
+    [theirs] = [chosen(weekly(), recipe="stock", model__weekly_seasonality=False)]
+    assert choice.candidates[CHAMPION] == theirs.backtest.metrics
+    assert choice.configuration.recipes == (DAMPED_AVERAGE,)
+
+
+def test_what_is_one_configuration_is_backtested_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Configuration] = []
+    actual = room.hindsight
+    monkeypatch.setattr(room, "hindsight", lambda past, one: measured.append(one) or actual(past, one))
+    champion = Configuration(model=ProphetSpec(), recipes=(DAMPED_AVERAGE,))
+    choice = choose(Past.of(history_of(weekly())), config_of(), champion)
+    assert choice.candidates[CHAMPION] == choice.candidates["damped-average"]
+    assert [one.name for one in measured] == ["stock", "damped-average"]
+
+
+def test_a_champion_that_asks_for_what_the_history_lacks_is_left_out_with_its_reason() -> None:
+    champion = Configuration(model=ProphetSpec(regressors=(Regressor(name="price"),)), recipes=(STOCK,))
+    choice = choose(Past.of(history_of(weekly())), config_of(), champion)
+    assert CHAMPION not in choice.candidates
+    [note] = choice.notes
+    assert "cannot be backtested" in note
+    assert "price" in note
+
+
+def test_a_chunk_hands_each_segment_its_champion() -> None:
+    """Alone and among others, to the bit."""
+    y = np.concatenate([weekly(), random_walk(1)])
+    frame = pd.DataFrame({"ds": np.tile(DAYS, 2), "y": y})
+    champions = {"b": Configuration(recipes=(STOCK,), model=ProphetSpec(changepoint_range=0.5))}
+    chunk = Chunk(("a", "b"), np.array([0, 400, 800]), frame, champions)
+    together = train_chunk(chunk, config_of())
+    assert [outcome for one in chunk.apart() for outcome in train_chunk(one, config_of())] == together
+    trained = [outcome for outcome in together if isinstance(outcome, Trained)]
+    assert [one.champion is None for one in trained] == [True, False]
 
 
 def test_cmdstan_goes_with_the_recipe_stock_only() -> None:
