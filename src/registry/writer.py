@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 
-import sqlalchemy as sa
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
 from registry.api_writer import ApiWriter, writing
-from registry.bulk_writer import SCHEMA, BulkWriter
 from registry.records import Writer
 from registry.registry import Registry
+from registry.tables.schema import why_not
+from registry.tables.writer import BulkWriter
 
 _log = logging.getLogger(__name__)
 
@@ -29,20 +29,11 @@ def open_writer(registry: Registry, job_run_id: str, experiment: str) -> Writer:
 
 
 def _why_not_in_bulk(registry: Registry, experiment: str) -> str | None:
-    if not registry.uri.startswith(("sqlite", "postgresql")):
-        return "the tracking store is neither SQLite nor a PostgreSQL that is reached directly"
+    reason = why_not(registry.uri)
+    if reason is not None:
+        return reason
     with writing():
-        found = _schema_of(registry.uri)
         workspace = registry.client.get_experiment(experiment).workspace
-    if found != SCHEMA:
-        return f"its tables are of schema version {found}, and the bulk writer knows {SCHEMA}"
     if workspace != DEFAULT_WORKSPACE_NAME:
         return f"its experiment is in workspace {workspace!r}, and the bulk writer knows the default one"
     return None
-
-
-def _schema_of(uri: str) -> str | None:
-    """The alembic revision of a database's tables."""
-    with sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
-        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    return found

@@ -10,10 +10,11 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from registry import bulk_writer, log
+from registry import log
 from registry.api_writer import ApiWriter
-from registry.bulk_writer import BulkWriter
 from registry.registry import CHAMPION, Registry
+from registry.tables import writer
+from registry.tables.writer import BulkWriter
 from training import job
 from training.config import JobConfig
 from training.segment import Outcome, train_chunk
@@ -23,8 +24,8 @@ from training.spool import Chunk
 IN_BULK: dict[str, tuple[Any, str, bool]] = {
     "files are stored": (BulkWriter, "_insert_versions", False),
     "versions are written, not committed": (BulkWriter, "_insert_versions", True),
-    "versions are registered": (bulk_writer, "_move_aliases", False),
-    "aliases are written, not committed": (bulk_writer, "_move_aliases", True),
+    "versions are registered": (writer, "move_aliases", False),
+    "aliases are written, not committed": (writer, "move_aliases", True),
 }
 ONE_BY_ONE: dict[str, tuple[Any, str, bool]] = {
     "a model is logged": (MlflowClient, "create_model_version", False),

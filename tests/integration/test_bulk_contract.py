@@ -14,10 +14,11 @@ from mlflow.artifacts import download_artifacts
 from prophet import Prophet
 
 from registry.api_writer import ApiWriter
-from registry.bulk_writer import SCHEMA, BulkWriter
 from registry.log import JobLog
 from registry.records import SegmentRecord, Writer
 from registry.registry import Registry
+from registry.tables.schema import SCHEMA
+from registry.tables.writer import BulkWriter
 from registry.versions import ModelVersion
 from tests.integration.ordinary import alike, labels_of, log_ordinarily, record_of
 

@@ -23,12 +23,12 @@ from forecasting.future import make_future
 from forecasting.predict import predict
 from forecasting.state import ForecastModel
 from registry.api_writer import ApiWriter
-from registry.bulk_writer import CHUNK, BulkWriter
 from registry.errors import BadRecord, BadSegment, RegistryUnavailable, UnknownVersion
 from registry.log import JobLog
 from registry.names import model_name
 from registry.records import Writer
 from registry.registry import KEPT_EVENTS, Registry
+from registry.tables.writer import CHUNK, BulkWriter
 from registry.versions import ModelVersion
 from registry.writer import open_writer
 from tests.integration.ordinary import alike, collect_garbage, labels_of, log_ordinarily, record_of

@@ -1,0 +1,66 @@
+"""Where MLflow's tables are reached directly, and the one version of them that is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from mlflow.utils.workspace_context import get_request_workspace
+from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
+from sqlalchemy.dialects import postgresql, sqlite
+
+from registry.api_writer import writing
+
+SCHEMA = "dc11669786a5"  # the alembic revision of MLflow 3.17's tables, which this package was written for
+_BUSY_SECONDS = 120  # how long SQLite waits for another job's transaction
+
+
+def why_not(uri: str) -> str | None:
+    """Why the tables of a tracking store are left to MLflow's API; None where they may be read and written here.
+
+    Raises RegistryUnavailable when the store does not answer.
+    """
+    if not uri.startswith(("sqlite", "postgresql")):
+        return "the tracking store is neither SQLite nor a PostgreSQL that is reached directly"
+    with writing(), sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
+        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found != SCHEMA:
+        return f"its tables are of schema version {found}, and those that are known here of {SCHEMA}"
+    if (workspace := get_request_workspace()) not in {None, DEFAULT_WORKSPACE_NAME}:
+        return f"workspace {workspace!r} is asked for, and the default one is known here"
+    return None
+
+
+def engine_of(uri: str) -> sa.Engine:
+    """Reach the store with a connection a transaction; in SQLite that takes the whole database at its start."""
+    if not uri.startswith("sqlite"):
+        return sa.create_engine(uri, poolclass=sa.NullPool)
+    engine = sa.create_engine(uri, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def leave_transactions_to_us(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def upsert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that may say what is to be done about rows that are there."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def among(table: sa.Table, names: Sequence[Any]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """What picks the rows of some registered models."""
+    return table.c.workspace == DEFAULT_WORKSPACE_NAME, table.c.name.in_(names)
+
+
+def table_of(model: Any) -> sa.Table:
+    """The table behind one of MLflow's classes."""
+    table: sa.Table = model.__table__
+    return table
