@@ -6,20 +6,9 @@ import subprocess
 import sys
 
 SERVED = (
-    *(
-        "state",
-        "trend",
-        "features",
-        "predict",
-        "predict_many",
-        "table",
-        "table_file",
-        "table_pick",
-        "array_file",
-        "future",
-        "prophet_json",
-    ),
-    *("prophet_features", "prophet_history", "country_holidays", "intervals", "forecast"),
+    *("state", "trend", "features", "predict", "predict_many", "table", "table_file", "table_pick", "array_file"),
+    *("future", "prophet_json", "prophet_features", "prophet_history", "country_holidays", "intervals", "forecast"),
+    "grid",
 )
 HEAVY = {"prophet", "matplotlib", "cmdstanpy", "numba", "pydantic", "mlflow", "bentoml", "holidays", "sqlalchemy"}
 

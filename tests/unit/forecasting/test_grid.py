@@ -1,0 +1,130 @@
+"""Models of one kind in one matrix: the numbers of forecast_many, whatever else is in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from prophet import Prophet
+from prophet.serialize import model_to_json
+
+from forecasting.forecast import forecast, forecast_many
+from forecasting.future import make_future
+from forecasting.grid import OTHER, forecast_grid, plain_kinds
+from forecasting.predict_many import RowBlock
+from forecasting.state import Calibration, ForecastModel
+from forecasting.table import ModelTable
+from tests.unit.forecasting.drawn import Drawn, cases
+
+RELAXED = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def _model(seed: int, days: int = 60, **options: object) -> ForecastModel:
+    """A Prophet with drawn parameters, over days from 2024-01-01."""
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=days), "y": np.arange(float(days)) + 5.0})
+    real = Prophet(**options)
+    if options.get("growth") == "logistic":
+        frame["cap"] = 200.0
+    real.stan_backend = Drawn(seed, 1, 0.1)
+    return ForecastModel.from_json(model_to_json(real.fit(frame)), freq="D")
+
+
+def _calibrated(model: ForecastModel) -> ForecastModel:
+    return replace(model, calibration=Calibration(np.array([0.01, 0.1, 0.3]), np.array([0.7, 1.4, 2.2])))
+
+
+def _block(models: np.ndarray, dates: list[np.ndarray]) -> RowBlock:
+    return RowBlock(models, np.cumsum([0, *map(len, dates)]), np.concatenate(dates))
+
+
+def _bits(table: ModelTable, models: list[int], dates: list[np.ndarray]) -> list[bytes]:
+    found = forecast_grid(table, np.array(models), dates)
+    parts = (found.yhat, found.yhat_lower, found.yhat_upper)
+    return [b"".join(part[row].tobytes() for part in parts) for row in range(len(models))]
+
+
+@RELAXED
+@given(cases(), st.sampled_from([None, 0.5, 0.95]))
+def test_a_plain_model_gets_what_forecast_many_gives(case: tuple[Prophet, pd.DataFrame], width: float | None) -> None:
+    """Anywhere in time, with any seasonalities and holidays of either mode; everything else is no plain model."""
+    real, rows = case
+    model = ForecastModel.from_json(model_to_json(real))
+    table = ModelTable.pack([model, _calibrated(model)])
+    plain = model.n_draws == 1 and model.growth != "logistic" and not model.required_columns
+    kinds = plain_kinds(table)
+    assert (kinds != OTHER).all() == plain
+    assume(plain)
+    ds = rows["ds"].to_numpy().astype("M8[ns]").astype(np.int64)
+    for place in range(2):
+        models = np.array([place, place])
+        dates = [ds, ds[::-1].copy()]
+        expected = forecast_many(table, _block(models, dates), interval_width=width)
+        found = forecast_grid(table, models, dates, width)
+        for name in ("yhat", "yhat_lower", "yhat_upper"):
+            np.testing.assert_allclose(
+                getattr(found, name).ravel(), getattr(expected, name), rtol=1e-12, atol=1e-12 * model.y_scale
+            )
+
+
+def test_kinds_tell_layouts_apart_and_gather_what_is_alike() -> None:
+    """Another number of changepoints or of calibrated horizons, other features, another growth."""
+    plain = _model(1)
+    models = [
+        plain,
+        _model(2),
+        _model(3, n_changepoints=4),
+        _calibrated(plain),
+        _model(4, seasonality_mode="multiplicative"),
+        _model(5, growth="logistic"),
+        _model(6, growth="flat"),
+    ]
+    kinds = plain_kinds(ModelTable.pack(models)).tolist()
+    assert kinds[0] == kinds[1]
+    assert len({*kinds[:5]}) == 4
+    assert kinds[5] == OTHER
+    assert kinds[6] != OTHER
+    assert plain_kinds(ModelTable.pack([])).tolist() == []
+
+
+def test_company_changes_no_bit() -> None:
+    """Not its number, not its dates, not whether they are the same."""
+    table = ModelTable.pack([_calibrated(_model(seed)) for seed in range(40)])
+    near, far = make_future(table.model(0), 30), make_future(table.model(0), 30, "D", pd.Timestamp("2024-02-20"))
+    alone = [_bits(table, [row], [near])[0] for row in range(40)]
+    assert _bits(table, list(range(40)), [near] * 40) == alone
+    mixed = [near if row % 3 else far for row in range(40)]
+    found = _bits(table, list(range(40)), mixed)
+    assert [bits for row, bits in enumerate(found) if row % 3] == [bits for row, bits in enumerate(alone) if row % 3]
+    assert _bits(table, list(range(39, -1, -1)), mixed[::-1]) == found[::-1]
+
+
+def test_a_grid_of_many_changepoints_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays bounded, and the numbers the same."""
+    table = ModelTable.pack([_model(seed) for seed in range(9)])
+    inside = [make_future(table.model(0), 30, "D", pd.Timestamp("2024-01-10"))] * 9
+    whole = _bits(table, list(range(9)), inside)
+    monkeypatch.setattr("forecasting.grid._MOST_CELLS", 2_000)
+    assert _bits(table, list(range(9)), inside) == whole
+    expected = forecast(table.model(4), inside[4])
+    np.testing.assert_allclose(forecast_grid(table, np.array([4]), inside[:1]).yhat[0], expected.yhat, rtol=1e-12)
+
+
+def test_dates_that_may_change_are_not_kept() -> None:
+    """A caller who writes into his array gets the forecast of what it holds now."""
+    table = ModelTable.pack([_model(1)])
+    ds = make_future(table.model(0), 5).copy()
+    before = forecast_grid(table, np.array([0]), [ds]).yhat
+    ds += 86_400 * 10**9
+    after = forecast_grid(table, np.array([0]), [ds]).yhat
+    np.testing.assert_allclose(after[0, :-1], before[0, 1:], rtol=1e-9)
+
+
+def test_a_width_that_is_none_is_refused() -> None:
+    """As forecast does it."""
+    table = ModelTable.pack([_model(1)])
+    with pytest.raises(ValueError, match="not between 0 and 1"):
+        forecast_grid(table, np.array([0]), [make_future(table.model(0), 2)], 1.0)
