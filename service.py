@@ -23,8 +23,10 @@ from serving.app import ForecastApp
 from serving.backend import WorkerBackend
 from serving.catalog import open_registry
 from serving.forecaster import Forecaster
+from serving.logs import set_up_logs
 from serving.metrics import Metrics
 from serving.outcomes import Outcome, Refused
+from serving.process import settle
 from serving.schemas import ForecastRequest
 from serving.settings import Settings
 
@@ -32,13 +34,19 @@ settings = Settings()
 http = ForecastApp(settings)
 
 # The margin lets our own timeout answer first, with a problem document.
-_HOP_TIMEOUT = settings.timeout_seconds + 5
+_HOP_TIMEOUT = settings.timeout_seconds + 2
 
 # BentoML closes the connections of a hop every 100 requests and kills what is in flight on them
 # (bentoml/BentoML#5540): never let that count run out.
 _KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
 
 _HOP_TRIES = 3
+
+# Each costs more than a forecast does: docs/decisions/0012-lean-services.md. We log requests ourselves, if asked to.
+_LEAN = {
+    "tracing": {} if settings.tracing else {"excluded_urls": [".*"]},
+    "logging": {"access": {"enabled": False}},
+}
 
 # What a hop brings back is plain dicts, whatever types went in.
 _OUTCOMES = TypeAdapter(list[Outcome])
@@ -49,12 +57,15 @@ _OUTCOMES = TypeAdapter(list[Outcome])
     workers=settings.runner_workers,
     traffic={"timeout": _HOP_TIMEOUT},
     runner_connection=_KEEP_CONNECTIONS,
+    **_LEAN,
 )
 class ProphetRunner:
     """Fits, and forecasts by the real Prophet, in processes of their own, batched by BentoML."""
 
     def __init__(self) -> None:
+        set_up_logs(settings.log_format)
         self._forecaster = Forecaster(open_registry(), settings)
+        settle()
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True,
@@ -69,6 +80,7 @@ class ProphetRunner:
 @bentoml.service(
     name="ForecastService",
     traffic={"timeout": _HOP_TIMEOUT},
+    **_LEAN,
     # Their endpoint label is the raw path; ours, in serving.metrics, is the route.
     metrics={"enabled": False},
 )
@@ -79,8 +91,11 @@ class ForecastService:
     runner = bentoml.depends(ProphetRunner)
 
     def __init__(self) -> None:
+        set_up_logs(settings.log_format)
+        metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
         self._backend = WorkerBackend(self._ask, open_registry(), settings)
-        http.connect(self._backend, Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ))
+        http.connect(self._backend, metrics)
+        settle()
 
     async def __is_ready__(self) -> bool:
         return await self._backend.is_ready()

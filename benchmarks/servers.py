@@ -33,7 +33,7 @@ def serving(
     *,
     ready: str,
     env: Mapping[str, str] | None = None,
-    patience: float = 90.0,
+    patience: float = 240.0,
     grace: float = 10.0,
     cwd: Path = ROOT,
     log_to: Path | None = None,

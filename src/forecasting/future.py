@@ -35,6 +35,11 @@ def make_future(
     return _dates(model.history_end if model.last_date is None else model.last_date, periods, chosen, False)
 
 
+def dates_after(last: int, periods: int, freq: str) -> Integers:
+    """`make_future` for a history whose last date, in nanoseconds, is all that is known."""
+    return _dates(last, periods, freq, False)
+
+
 @lru_cache(maxsize=4096)  # segments of one job end on the same date, and dates of months take pandas a while
 def _dates(origin: int, periods: int, freq: str, included: bool) -> Integers:
     step = _fixed_step(freq)

@@ -77,6 +77,15 @@ class ModelTable:
         """The bytes of both arrays."""
         return self.records.nbytes + self.arena.nbytes
 
+    @property
+    def last_dates(self) -> Integers:
+        """(M,): the last date that each history named, in nanoseconds; forecasts begin after it."""
+        last, ends = (
+            self.records["last_date"],
+            self.records["start"] + np.rint(self.records["t_scale"]).astype(np.int64),
+        )
+        return np.where(last == _NO_DATE, ends, last)
+
     @classmethod
     def pack(cls, models: Sequence[ForecastModel]) -> ModelTable:
         """Pack models; features that are equal are kept once."""

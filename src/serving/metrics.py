@@ -1,45 +1,90 @@
 """Prometheus metrics of the HTTP side, with labels whose values are few.
 
 BentoML labels its own HTTP metrics with the raw path, so that every /models/{model_id} ever asked for would stay
-in memory for good (see docs/decisions); these have the route instead.
+in memory for good (see docs/decisions); these have the route instead. Segments are never labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Gauge(NamedTuple):
+    """A number as it is at this moment."""
+
+    name: str
+    help: str
+    value: float
 
 
 class Metrics:
-    """Counts requests and times them.
+    """Counts requests and forecasts, times requests, and tells the gauges of the worker that is asked.
 
-    multiprocess: whether the workers share PROMETHEUS_MULTIPROC_DIR, as BentoML sets it up.
+    multiprocess: whether the workers share PROMETHEUS_MULTIPROC_DIR, as BentoML sets it up. gauges: read at every
+    scrape; they describe what all workers share, such as the catalog.
     """
 
-    def __init__(self, *, multiprocess: bool) -> None:
-        registry = CollectorRegistry()
+    def __init__(self, *, multiprocess: bool, gauges: Callable[[], Iterable[Gauge]] = tuple) -> None:
+        own = CollectorRegistry()
         # In a process group the values live in shared files, and only MultiProcessCollector reads them.
-        self._collect: Callable[[], CollectorRegistry] = _shared_registry if multiprocess else lambda: registry
-        self._requests = Counter(
-            "forecast_http_requests_total", "HTTP requests answered.", ["route", "status"], registry=registry
+        self._collect: Callable[[], CollectorRegistry] = _shared_registry if multiprocess else lambda: own
+        self._gauges = gauges
+        requests = Counter("forecast_http_requests_total", "HTTP requests answered.", ["route", "status"], registry=own)
+        seconds = Histogram(
+            "forecast_http_request_seconds", "Time to answer.", ["route"], registry=own, buckets=_SECONDS
         )
-        self._seconds = Histogram(
-            "forecast_http_request_seconds", "Time to answer.", ["route"], registry=registry, buckets=_BUCKETS
+        outcomes = Counter("forecast_outcomes_total", "Forecasts, by what came of them.", ["outcome"], registry=own)
+        self._sizes = Histogram(
+            "forecast_batch_size", "Forecasts that were computed in one go.", registry=own, buckets=_SIZES
         )
+        # Finding a label's counter takes longer than counting; there are few.
+        self._requests = lru_cache(maxsize=None)(lambda route, status: requests.labels(route, str(status)))
+        self._seconds = lru_cache(maxsize=None)(seconds.labels)
+        self._outcomes = lru_cache(maxsize=None)(outcomes.labels)
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Record one answered request; route is a route's pattern, never a raw path."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._requests(route, status).inc()
+        self._seconds(route).observe(seconds)
+
+    def count_outcomes(self, outcomes: Iterable[str]) -> None:
+        """Record what came of forecasts: "forecast", or the code of the refusal."""
+        for outcome, number in Tally(outcomes).items():
+            self._outcomes(outcome).inc(number)
+
+    def count_batch(self, size: int) -> None:
+        """Record how many forecasts were computed in one go."""
+        self._sizes.observe(size)
 
     def exposition(self) -> Response:
         """Everything that this service and its runners count, in Prometheus's text format."""
-        return Response(generate_latest(self._collect()), media_type=CONTENT_TYPE_LATEST)
+        registry = self._collect()
+        now = CollectorRegistry()
+        now.register(_Now(self._gauges))
+        return Response(generate_latest(registry) + generate_latest(now), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Now(Collector):
+    """Gauges that are read when they are asked for."""
+
+    def __init__(self, gauges: Callable[[], Iterable[Gauge]]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        for gauge in self._gauges():
+            yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.value)
 
 
 def _shared_registry() -> CollectorRegistry:

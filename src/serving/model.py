@@ -13,9 +13,9 @@ import pandas as pd
 from forecasting.calendar import is_subdaily
 from forecasting.errors import ModelError, RowsError
 from registry.versions import ModelVersion
-from serving.outcomes import Code, Outcome, Refusal, Refused
+from serving.outcomes import INTERNAL_ERROR, Answer, Code, Outcome, Refusal, Refused
 from serving.predictors import Floats, Integers, Predicted, Predictor, Rows
-from serving.schemas import Fault, Forecast, ForecastRequest, ForecastRow, ModelInfo
+from serving.schemas import Fault, ForecastRequest, ModelInfo
 
 log = logging.getLogger("serving.model")
 
@@ -41,7 +41,7 @@ class ServingModel:
             ),
         )
 
-    def answer(self, request: ForecastRequest) -> Forecast:
+    def answer(self, request: ForecastRequest) -> Answer:
         """Forecast the rows that the request asks for.
 
         Raises Refused: for dates, frequencies or regressors that cannot be used, and for numbers
@@ -56,12 +56,15 @@ class ServingModel:
         except RowsError as error:
             raise _invalid("regressors", str(error)) from error
         if not all(np.isfinite(values).all() for values in _numbers(found)):
-            raise Refused(self._fault_code(), "the forecast is not finite: its numbers are too large to compute with")
-        return Forecast.model_construct(
-            forecast=_as_rows(rows.ds, found, subdaily=is_subdaily(freq)),
+            raise Refused.of(not_finite("unfittable_history" if self.info.name is None else "model_unavailable"))
+        return Answer(
             model_id=request.model_id,
-            generated_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            model=self.info,
+            generated_at=now(),
+            model=self.info.model_dump_json().encode(),
+            ds=date_texts(rows.ds, subdaily=is_subdaily(freq)),
+            yhat=found.yhat.tolist(),
+            yhat_lower=found.yhat_lower.tolist(),
+            yhat_upper=found.yhat_upper.tolist(),
             components={name: values.tolist() for name, values in found.components.items()}
             if request.components
             else None,
@@ -103,10 +106,7 @@ class ServingModel:
             return self.predictor.future(request.periods, freq, start)
         except (ValueError, ModelError) as error:
             place = "freq" if request.freq else "periods" if start is None else "start"
-            raise _invalid(place, str(error)) from error
-
-    def _fault_code(self) -> Code:
-        return "unfittable_history" if self.info.name is None else "model_unavailable"
+            raise Refused.of(unusable_dates(place, error)) from error
 
 
 def outcome_of(request: ForecastRequest, find: Callable[[ForecastRequest], ServingModel]) -> Outcome:
@@ -117,7 +117,7 @@ def outcome_of(request: ForecastRequest, find: Callable[[ForecastRequest], Servi
         return error.refusal
     except Exception:  # a batch has strangers in it: one bug must not cost them their answers
         log.exception("a request failed for a reason that nobody planned for")
-        return Refusal("internal_error", "the service failed on this request; its log says why")
+        return INTERNAL_ERROR
 
 
 def _numbers(found: Predicted) -> tuple[Floats, ...]:
@@ -133,14 +133,25 @@ def _naive_utc(text: str) -> pd.Timestamp:
     return stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
 
 
-def _as_rows(ds: Integers, found: Predicted, *, subdaily: bool) -> list[ForecastRow]:
-    dates = np.datetime_as_string(ds.view("M8[ns]"), unit="s" if subdaily else "D").tolist()
-    return [
-        ForecastRow.model_construct(ds=ds, yhat=yhat, yhat_lower=lower, yhat_upper=upper)
-        for ds, yhat, lower, upper in zip(
-            dates, found.yhat.tolist(), found.yhat_lower.tolist(), found.yhat_upper.tolist(), strict=True
-        )
-    ]
+def not_finite(code: Code) -> Refusal:
+    """What a forecast with infinite numbers becomes."""
+    return Refusal(code, "the forecast is not finite: its numbers are too large to compute with")
+
+
+def unusable_dates(place: str, error: Exception) -> Refusal:
+    """What dates that the calendar does not hold become."""
+    return Refusal("invalid_request", str(error), (Fault(place=place, message=str(error)),))
+
+
+def now() -> str:
+    """The time of an answer."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def date_texts(ds: Integers, *, subdaily: bool) -> list[str]:
+    """Dates (rows,) in nanoseconds as they stand in answers."""
+    texts: list[str] = np.datetime_as_string(ds.view("M8[ns]"), unit="s" if subdaily else "D").tolist()
+    return texts
 
 
 def _invalid(place: str, message: str) -> Refused:

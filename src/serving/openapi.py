@@ -18,6 +18,7 @@ _TYPES: tuple[type[BaseModel], ...] = (
     schemas.ForecastRequest,
     schemas.BatchRequest,
     schemas.Forecast,
+    schemas.ColumnarForecast,
     schemas.BatchResponse,
     schemas.ServedModel,
     schemas.ServedModels,
@@ -48,7 +49,9 @@ def openapi_document() -> dict[str, Any]:
             "description": "Forecasts of registered segments and of inline history.",
         },
         "paths": {
-            "/forecast": {"post": _posted("forecast", "Forecast one segment", "ForecastRequest", "Forecast")},
+            "/forecast": {
+                "post": _posted("forecast", "Forecast one segment", "ForecastRequest", "Forecast", "ColumnarForecast")
+            },
             "/forecast/batch": {
                 "post": _posted("forecastBatch", "Forecast several segments", "BatchRequest", "BatchResponse")
             },
@@ -82,12 +85,12 @@ _MODEL_ID = [
 ]
 
 
-def _posted(operation: str, summary: str, body: str, answer: str) -> dict[str, Any]:
+def _posted(operation: str, summary: str, body: str, *answers: str) -> dict[str, Any]:
     return {
         "operationId": operation,
         "summary": summary,
         "requestBody": {"required": True, "content": _content(body)},
-        "responses": _responses(answer, tuple(_REFUSALS)),
+        "responses": _responses(answers, tuple(_REFUSALS)),
     }
 
 
@@ -102,20 +105,21 @@ def _got(
         "operationId": operation,
         "summary": summary,
         **({"parameters": parameters} if parameters else {}),
-        "responses": _responses(answer, refusals),
+        "responses": _responses((answer,), refusals),
     }
 
 
-def _responses(answer: str, refusals: tuple[str, ...]) -> dict[str, Any]:
-    problem = _content("Problem", "application/problem+json")
+def _responses(answers: tuple[str, ...], refusals: tuple[str, ...]) -> dict[str, Any]:
+    problem = _content("Problem", media_type="application/problem+json")
     return {
-        "200": {"description": "The answer.", "content": _content(answer)},
+        "200": {"description": "The answer.", "content": _content(*answers)},
         **{status: {"description": _REFUSALS[status], "content": problem} for status in refusals},
     }
 
 
-def _content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
-    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _content(*schemas: str, media_type: str = "application/json") -> dict[str, Any]:
+    either = [{"$ref": f"#/components/schemas/{schema}"} for schema in schemas]
+    return {media_type: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""What can go wrong with one request, as a value: inside a batch errors never fly.
+"""What comes of one request, as a value: a forecast, or why there is none. Inside a batch errors never fly.
 
 A Refusal names one of the stable codes below; only the HTTP app knows the statuses that belong to them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.schemas import Fault, Forecast
+from serving.schemas import Fault
 
 Code = Literal[
     "malformed_json",
@@ -39,6 +40,9 @@ class Refusal:
     faults: tuple[Fault, ...] = ()
 
 
+INTERNAL_ERROR = Refusal("internal_error", "the service failed on this request; its log says why")
+
+
 class Refused(Exception):
     """Carries a Refusal out of the depths of one request."""
 
@@ -46,5 +50,28 @@ class Refused(Exception):
         super().__init__(detail)
         self.refusal = Refusal(code, detail, faults)
 
+    @classmethod
+    def of(cls, refusal: Refusal) -> Refused:
+        """The same refusal, to be raised."""
+        return cls(refusal.code, refusal.detail, refusal.faults)
 
-Outcome = Forecast | Refusal
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A forecast, column by column, ready to be written as JSON.
+
+    ds: as they stand in answers; the other columns have as many numbers, all finite. generated_at: UTC, ISO 8601.
+    model: its ModelInfo in JSON. components: by name, None where they were not asked for.
+    """
+
+    model_id: str
+    generated_at: str
+    model: bytes
+    ds: Sequence[str]
+    yhat: Sequence[float]
+    yhat_lower: Sequence[float]
+    yhat_upper: Sequence[float]
+    components: Mapping[str, Sequence[float]] | None = None
+
+
+Outcome = Answer | Refusal

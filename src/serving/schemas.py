@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -55,6 +55,11 @@ class ForecastRequest(_Asked):
         Field(ge=1, le=2**31 - 1, description="A registered version to use instead of the champion."),
     ] = None
 
+    format: Annotated[
+        Literal["rows", "columns"],
+        Field(description="rows: one object a date. columns: one list a column, half the bytes, for bulk users."),
+    ] = "rows"
+
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> ForecastRequest:
         if self.data is not None and self.version is not None:
@@ -93,22 +98,39 @@ class ModelInfo(BaseModel):
     solver: Annotated[str, Field(description="What found the parameters.")]
 
 
-class Forecast(BaseModel):
-    """The answer to one ForecastRequest."""
-
+class _Answered(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    forecast: list[ForecastRow]
     model_id: str
     generated_at: Annotated[str, Field(description="UTC time of the answer, ISO 8601.")]
     model: ModelInfo
     components: Annotated[
         dict[str, list[float]] | None,
-        Field(
-            description="One list a component, in the order of the forecast rows; absent unless asked for.",
-            exclude_if=lambda components: components is None,
-        ),
+        Field(description="One list a component, in the order of the forecast's dates; absent unless asked for."),
     ] = None
+
+
+class Forecast(_Answered):
+    """The answer to one ForecastRequest."""
+
+    forecast: list[ForecastRow]
+
+
+class ForecastColumns(BaseModel):
+    """The columns of a forecast, all of one length."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ds: Annotated[list[str], Field(description="As in ForecastRow.")]
+    yhat: list[float]
+    yhat_lower: list[float]
+    yhat_upper: list[float]
+
+
+class ColumnarForecast(_Answered):
+    """The answer to one ForecastRequest whose format is columns."""
+
+    columns: ForecastColumns
 
 
 class Fault(BaseModel):
@@ -138,7 +160,7 @@ class BatchResponse(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    results: list[Forecast | Problem]
+    results: list[Forecast | ColumnarForecast | Problem]
 
 
 class ServedModel(BaseModel):

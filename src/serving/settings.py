@@ -21,8 +21,8 @@ class Settings(BaseSettings):
     max_periods: int = Field(2000, ge=1, description="Most future rows that one request may ask for.")
     max_rows: int = Field(20_000, ge=2, description="Most rows of inline history in one request.")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body, in bytes.")
-    max_batch: int = Field(100, ge=1, description="Most requests in one POST /forecast/batch.")
-    timeout_seconds: float = Field(30.0, gt=0, description="Time after which a request ends with 504.")
+    max_batch: int = Field(1000, ge=1, description="Most requests in one POST /forecast/batch.")
+    timeout_seconds: float = Field(10.0, gt=0, description="Time after which a request ends with 504.")
     runner_workers: int = Field(2, ge=1, description="Processes that fit and predict.")
     runner_max_batch: int = Field(32, ge=1, description="Most requests that one runner process takes on in one batch.")
     champion_ttl_seconds: float = Field(
@@ -39,6 +39,10 @@ class Settings(BaseSettings):
         description="Law of the prediction interval: Prophet's documented process, or its vectorized sampler's.",
     )
     fits_cached: int = Field(128, ge=1, description="Fits of inline history that one runner process keeps.")
+
+    access_log: bool = Field(False, description="Whether every request gets a line in the log.")
+    log_format: Literal["text", "json"] = Field("text", description="How the log is written; json: an object a line.")
+    tracing: bool = Field(False, description="Whether requests are traced with OpenTelemetry.")
 
     @property
     def mode(self) -> Mode:

@@ -169,8 +169,8 @@ def test_one_bad_item_leaves_the_rest_of_a_batch_alone(service: Service) -> None
 
 
 def test_a_batch_has_a_limit(service: Service) -> None:
-    """101 requests are one too many."""
-    answer = service.http.post("/forecast/batch", json={"requests": [{"model_id": "x"}] * 101})
+    """1,001 requests are one too many."""
+    answer = service.http.post("/forecast/batch", json={"requests": [{"model_id": "x"}] * 1001})
     _is_problem(service, answer, 400, "invalid_request")
 
 
@@ -180,6 +180,7 @@ def test_answers_are_what_the_document_says(service: Service) -> None:
     assert document["openapi"] == "3.1.0"
     bodies = {
         "Forecast": service.forecast(data=DAYS, periods=2, components=True),
+        "ColumnarForecast": service.forecast(data=DAYS, periods=2, components=True, format="columns"),
         "Problem": service.forecast(data=DAYS, periods=0),
         "BatchResponse": service.http.post(
             "/forecast/batch", json={"requests": [{"data": DAYS}, {"model_id": "nobody"}]}

@@ -17,9 +17,10 @@ from registry.registry import Registry
 from registry.versions import ModelVersion
 from serving.backend import WorkerBackend
 from serving.forecaster import Forecaster
-from serving.outcomes import Outcome, Refusal, Refused
+from serving.outcomes import Answer, Outcome, Refusal, Refused
 from serving.schemas import Forecast, ForecastRequest
 from serving.settings import Settings
+from tests.integration.outcomes import as_forecast
 
 Log = Callable[[str], ModelVersion]
 IMPATIENT = Settings(champion_ttl_seconds=0)
@@ -42,8 +43,8 @@ def _forecasts(backend: WorkerBackend, *requests: ForecastRequest) -> list[Forec
         return list(await asyncio.gather(*map(backend.forecast, requests)))
 
     outcomes = asyncio.run(all_of_them())
-    assert all(isinstance(outcome, Forecast) for outcome in outcomes), outcomes
-    return [outcome for outcome in outcomes if isinstance(outcome, Forecast)]
+    assert all(isinstance(outcome, Answer) for outcome in outcomes), outcomes
+    return [as_forecast(outcome) for outcome in outcomes if isinstance(outcome, Answer)]
 
 
 def _promote(registry: Registry, segment: str, model: Prophet, **tags: str) -> None:
@@ -208,4 +209,4 @@ def test_a_request_that_no_runner_takes_is_refused_alone(registry: Registry, pro
         return list(await asyncio.gather(*map(backend.forecast, asked)))
 
     kinds = [type(outcome) for outcome in asyncio.run(both())]
-    assert kinds == [Forecast, Refusal]
+    assert kinds == [Answer, Refusal]

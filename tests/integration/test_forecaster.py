@@ -17,9 +17,10 @@ from registry.names import model_name
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from serving.forecaster import Forecaster
-from serving.outcomes import Outcome, Refusal
-from serving.schemas import Forecast, ForecastRequest
+from serving.outcomes import Answer, Outcome, Refusal
+from serving.schemas import ForecastRequest
 from serving.settings import Settings
+from tests.integration.outcomes import as_forecast
 
 Log = Callable[[str], ModelVersion]
 
@@ -33,8 +34,8 @@ def _ask(forecaster: Forecaster, segment: str, **options: object) -> Outcome:
 
 
 def _version(outcome: Outcome) -> int | None:
-    assert isinstance(outcome, Forecast), outcome
-    return outcome.model.version
+    assert isinstance(outcome, Answer), outcome
+    return as_forecast(outcome).model.version
 
 
 def _code(outcome: Outcome) -> str:
@@ -102,7 +103,7 @@ def test_more_segments_than_fit_the_cache_are_all_served(registry: Registry, log
     for segment in ("a", "b"):
         registry.promote(segment, log_version(segment).version)
     for segment in ("a", "b", "a", "b"):
-        assert isinstance(_ask(forecaster, segment), Forecast)
+        assert isinstance(_ask(forecaster, segment), Answer)
 
 
 def test_one_failing_item_leaves_its_neighbours_alone(registry: Registry, log_version: Log) -> None:
@@ -110,7 +111,7 @@ def test_one_failing_item_leaves_its_neighbours_alone(registry: Registry, log_ve
     registry.promote("a", log_version("a").version)
     asked = [ForecastRequest(model_id=key, periods=1) for key in ("a", "nobody", "a")]
     kinds = [type(outcome) for outcome in Forecaster(registry, IMPATIENT).answer(asked)]
-    assert kinds == [Forecast, Refusal, Forecast]
+    assert kinds == [Answer, Refusal, Answer]
 
 
 def test_loaded_models_go_on_while_the_registry_is_away(
@@ -129,7 +130,7 @@ def test_loaded_models_go_on_while_the_registry_is_away(
         forecaster = Forecaster(registry, IMPATIENT)
         before = _ask(forecaster, "a")
     after = _ask(forecaster, "a")
-    assert isinstance(before, Forecast)
-    assert isinstance(after, Forecast)
-    assert after.forecast == before.forecast
+    assert isinstance(before, Answer)
+    assert isinstance(after, Answer)
+    assert after.yhat == before.yhat
     assert _code(_ask(forecaster, "b")) == "registry_unavailable"
