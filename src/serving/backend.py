@@ -12,10 +12,13 @@ from typing import TypeVar
 from cachetools import LRUCache
 
 from forecasting.forecast import prepare
+from forecasting.intervals import Mode
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
 from registry.versions import ModelVersion
+from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
+from serving.champions import Champions
 from serving.loading import load_arrays
 from serving.model import ServingModel, outcome_of
 from serving.outcomes import Outcome, Refused
@@ -37,9 +40,23 @@ class WorkerBackend:
 
     The rest is inline history, which has to be fitted; rows of the history, which workers do not keep; and models
     that only the real Prophet can predict. Each request to a runner is a call of its own: its batcher merges them.
+
+    champions: gives the catalog of this moment, None while there is none; what asks it for nothing special is
+    forecast in batches. count_batch: is told their sizes.
     """
 
-    def __init__(self, ask: Ask, registry: Registry, settings: Settings) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        registry: Registry,
+        settings: Settings,
+        *,
+        champions: Callable[[], Champions | None] = lambda: None,
+        count_batch: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._champions = champions
+        self._batcher = Batcher(count_batch)
+        self._batchable = settings.mode is Mode.PROCESS  # a row of the other law depends on its neighbours
         self._ask = ask
         self._registry = registry
         self._catalog: Catalog[ServingModel | None] = Catalog(
@@ -51,8 +68,15 @@ class WorkerBackend:
         self._checked_at = -_CHECK_SECONDS
         self._fault: str | None = None
 
-    async def forecast(self, request: ForecastRequest) -> Outcome:
+    def forecast(self, request: ForecastRequest) -> Awaitable[Outcome]:
         """The outcome of one request."""
+        champions = self._champions() if self._batchable else None
+        row = None if champions is None else champions.row_for(request)
+        if champions is None or row is None:
+            return self._singly(request)
+        return self._batcher.submit(champions, row, request)
+
+    async def _singly(self, request: ForecastRequest) -> Outcome:
         try:
             model = None if request.data is not None or request.include_history else await self._model(request)
             if model is None:

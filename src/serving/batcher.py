@@ -1,0 +1,160 @@
+"""Forecasts of champions in batches that nobody waits for: what has queued in one turn of the event loop.
+
+Under load a batch is what arrived while the last one was computed; a request that comes alone is a batch of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from cachetools import LRUCache
+
+from forecasting.calendar import is_subdaily
+from forecasting.forecast import prepare
+from forecasting.future import dates_after
+from forecasting.grid import forecast_grid
+from serving.champions import Champions
+from serving.model import date_texts, not_finite, now, unusable_dates
+from serving.outcomes import INTERNAL_ERROR, Answer, Outcome
+from serving.schemas import ForecastRequest
+
+log = logging.getLogger("serving.batcher")
+
+MOST_AT_ONCE = 256
+_WIDTHS = 8  # whose tables forecasting keeps, at least
+_DATES_KEPT = 200_000  # with their texts, some 20 MB
+
+Integers = npt.NDArray[np.int64]
+Dates = tuple[Integers, list[str]]
+
+
+class Item(NamedTuple):
+    """One request in the queue. width: of its interval; waiter: gets its outcome."""
+
+    champions: Champions
+    row: int
+    request: ForecastRequest
+    width: float
+    waiter: asyncio.Future[Outcome]
+
+
+class Batcher:
+    """Computes what has queued, `MOST_AT_ONCE` at a time, so that the loop serves others between two batches.
+
+    count: is told the size of every batch. Only the loop's own thread may use it.
+    """
+
+    def __init__(self, count: Callable[[int], None] = lambda _: None) -> None:
+        self._count = count
+        self._queue: deque[Item] = deque()
+        self._scheduled = False
+        self._widths: LRUCache[float, bool] = LRUCache(_WIDTHS)
+        self._waiting: dict[float, list[Item]] = {}
+        self._solving: set[asyncio.Task[None]] = set()
+        self._dates: LRUCache[tuple[int, int, str], Dates] = LRUCache(
+            _DATES_KEPT, getsizeof=lambda dates: len(dates[1])
+        )
+
+    def submit(self, champions: Champions, row: int, request: ForecastRequest) -> asyncio.Future[Outcome]:
+        """Queue a request for a row that `Champions.row_for` gave; the future never has an error."""
+        width = float(champions.widths[row]) if request.interval_width is None else request.interval_width
+        item = Item(champions, row, request, width, asyncio.get_running_loop().create_future())
+        if width in self._widths:
+            self._enqueue(item)
+        elif width in self._waiting:
+            self._waiting[width].append(item)
+        else:
+            self._waiting[width] = [item]
+            task = asyncio.create_task(self._solve(width))
+            self._solving.add(task)
+            task.add_done_callback(self._solving.discard)
+        return item.waiter
+
+    async def _solve(self, width: float) -> None:
+        """Solve the tables of a width that was not asked for lately; too long a pause for those who wait meanwhile."""
+        try:
+            await asyncio.to_thread(prepare, width)
+            self._widths[width] = True
+        finally:
+            for item in self._waiting.pop(width):
+                self._enqueue(item)
+
+    def _enqueue(self, item: Item) -> None:
+        self._queue.append(item)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def _drain(self) -> None:
+        items = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_AT_ONCE))]
+        self._scheduled = bool(self._queue)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._drain)
+        for item, outcome in zip(items, self._outcomes(items), strict=True):
+            if not item.waiter.done():  # its caller may have gone
+                item.waiter.set_result(outcome)
+        self._count(len(items))
+
+    def _outcomes(self, items: Sequence[Item]) -> list[Outcome]:
+        outcomes: list[Outcome] = [INTERNAL_ERROR] * len(items)
+        alike: dict[tuple[Champions, int, int, float], list[tuple[int, Item, Dates]]] = {}
+        for place, item in enumerate(items):
+            try:
+                dates = self._dates_of(item)
+            except ValueError as error:
+                outcomes[place] = unusable_dates("periods", error)
+            else:
+                key = item.champions, int(item.champions.kinds[item.row]), item.request.periods, item.width
+                alike.setdefault(key, []).append((place, item, dates))
+        time = now()
+        for group in alike.values():
+            places, own, dates_of = zip(*group, strict=True)
+            for place, outcome in zip(places, _computed(own, dates_of, time), strict=True):
+                outcomes[place] = outcome
+        return outcomes
+
+    def _dates_of(self, item: Item) -> Dates:
+        """The dates that a request asks for, and their texts: champions of one job share them. Raises ValueError."""
+        end, freq = int(item.champions.ends[item.row]), item.champions.freq(item.row)
+        key = end, item.request.periods, freq
+        found = self._dates.get(key)
+        if found is None:
+            ds = dates_after(end, item.request.periods, freq)
+            found = ds, date_texts(ds, subdaily=is_subdaily(freq))
+            if len(ds) <= _DATES_KEPT:
+                self._dates[key] = found
+        return found
+
+
+def _computed(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[Outcome]:
+    """The outcomes of requests for as many dates each, of champions of one kind, at one width."""
+    try:
+        return _answers(alike, dates, time)
+    except Exception:  # a batch has strangers in it: one bug must not cost them their answers
+        log.exception("a batch failed; each of its requests is tried alone" if len(alike) > 1 else "a request failed")
+        if len(alike) == 1:
+            return [INTERNAL_ERROR]
+        return [outcome for own in zip(alike, dates, strict=True) for outcome in _computed([own[0]], [own[1]], time)]
+
+
+def _answers(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[Outcome]:
+    first = alike[0]
+    snapshot = first.champions.snapshot
+    rows = np.array([item.row for item in alike])
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        found = forecast_grid(snapshot.table, rows, [ds for ds, _ in dates], first.width)
+    numbers = found.yhat, found.yhat_lower, found.yhat_upper
+    finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in numbers]).tolist()
+    columns = zip(finite, *(values.tolist() for values in numbers), strict=True)
+    return [
+        Answer(item.request.model_id, time, snapshot.info_json(item.row), texts, yhat, lower, upper)
+        if is_finite
+        else not_finite("model_unavailable")
+        for item, (_, texts), (is_finite, yhat, lower, upper) in zip(alike, dates, columns, strict=True)
+    ]
