@@ -5,7 +5,7 @@ tourism competitions with their own horizons decide; yearly, half-hourly, daily,
 other cadences are not worse off than with stock Prophet. Only the half of the series that the recipe's constants were
 not chosen on is used. --full takes all of them instead of a sample. AutoETS and Theta need statsforecast, whose pins
 clash with ours, and some series other packages: the first run makes an environment for them, which is kept. --peers
-names the Python of one that has peers/statsforecast.txt installed. A quick run does without, unless it is named.
+names the Python of one that has requirements/peers.txt installed. A quick run does without, unless it is named.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from benchmarks.accuracy_series import Series
 
 ETS, THETA = "AutoETS", "Theta"  # as peers/statsforecast_peer.py calls them
 KEPT = Path(__file__).parent / ".peers_cache"
-_PEERS = Path(__file__).parent / "peers"
-_PACKAGES, _SCRIPT = _PEERS / "statsforecast.txt", _PEERS / "statsforecast_peer.py"
+_SCRIPT = Path(__file__).parent / "peers" / "statsforecast_peer.py"
+_PACKAGES = Path(__file__).parent.parent / "requirements" / "peers.txt"
 
 
 def environment(kept: Path = KEPT) -> str:
@@ -29,7 +29,8 @@ def environment(kept: Path = KEPT) -> str:
     python, ready = place / "bin" / "python", place / "ready"
     if not ready.exists():
         venv.create(place, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", _PACKAGES], check=True)
+        command = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", _PACKAGES]
+        subprocess.run(command, check=True)
         ready.touch()
     return str(python)
 

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.accuracy_tuning [--series N] [--peers PYTHON]`. For every cadence, the change of mean MASE
 against stock Prophet (exact), in percent, mean over the sets, by damping phi (rows) and level shift rho (columns), and
-the half-width factor that lets 80 % of what came in. PYTHON has peers/statsforecast.txt installed; without it the
+the half-width factor that lets 80 % of what came in. PYTHON has requirements/peers.txt installed; without it the
 environment of benchmarks/accuracy is used.
 """
 

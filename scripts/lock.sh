@@ -8,4 +8,5 @@ compile --extra dev pyproject.toml --output-file requirements/dev.txt
 compile --extra serve --constraints requirements/dev.txt pyproject.toml --output-file requirements/serve.txt
 compile --extra engines --constraints requirements/dev.txt pyproject.toml --output-file requirements/engines.txt
 compile --extra train --constraints requirements/dev.txt pyproject.toml --output-file requirements/train.txt
+compile benchmarks/peers/statsforecast.in --output-file requirements/peers.txt
 echo "uv" | compile --output-file requirements/uv.txt -
