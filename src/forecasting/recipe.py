@@ -84,24 +84,24 @@ class Recipe(_Frozen):
     alias_free: bool = True
     rows_per_changepoint: Annotated[float, Field(ge=1)] | None = 2.0
     own_weight: Share = 0.5
-    subdaily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.8, width=1.4)
-    daily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.9, phi=0.9, width=1.67)
+    subdaily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.8, width=1.25)
+    daily: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.9, phi=0.9, width=1.8)
     weekly: Pace = Pace(changepoint_prior_scales=(0.02, 0.05, 0.2), changepoint_range=0.95, phi=0.9, width=1.75)
     monthly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
         changepoint_range=0.95,
         seasonality_mode="by-sign",
-        phi=0.8,
+        phi=0.9,
         rho=0.5,
-        width=1.7,
+        width=1.6,
     )
     quarterly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
         changepoint_range=0.95,
         seasonality_mode="by-sign",
-        phi=0.9,
-        rho=0.5,
-        width=2.05,
+        phi=0.85,
+        rho=0.7,
+        width=1.95,
     )
     yearly: Pace = Pace(
         changepoint_prior_scales=(0.05, 0.2, 0.5),
