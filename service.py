@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
 import bentoml
+import click
 from aiohttp import ClientConnectionError
 from bentoml.exceptions import BentoMLException
 from pydantic import TypeAdapter
@@ -23,6 +24,7 @@ from serving.app import ForecastApp
 from serving.backend import WorkerBackend
 from serving.catalog import open_registry
 from serving.forecaster import Forecaster
+from serving.gate import ListensTooFar, check_host, default_host
 from serving.logs import set_up_logs
 from serving.metrics import Metrics
 from serving.outcomes import Outcome, Refused
@@ -81,6 +83,7 @@ class ProphetRunner:
     name="ForecastService",
     traffic={"timeout": _HOP_TIMEOUT},
     **_LEAN,
+    http={"host": default_host(settings)},
     # Their endpoint label is the raw path; ours, in serving.metrics, is the route.
     metrics={"enabled": False},
 )
@@ -96,6 +99,17 @@ class ForecastService:
         self._backend = WorkerBackend(self._ask, open_registry(), settings)
         http.connect(self._backend, metrics)
         settle()
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_host() -> None:
+        """Before `bentoml serve` opens its socket; each worker looks at its callers' addresses besides."""
+        command = click.get_current_context(silent=True)
+        host = command.params.get("host") if command is not None else None
+        try:
+            check_host(host or default_host(settings), settings)
+        except ListensTooFar as error:
+            sys.exit(f"prophet-serving: {error}")
 
     async def __is_ready__(self) -> bool:
         return await self._backend.is_ready()

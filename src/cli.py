@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli_keys import keys
+
 if TYPE_CHECKING:
     from registry.registry import Registry
     from training.config import JobConfig
@@ -29,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys, name="keys")
 out = Console()
 err = Console(stderr=True)
 
@@ -293,6 +296,7 @@ def serve(
 ) -> None:
     """Serve the champions over HTTP with BentoML; ends with Ctrl-C."""
     with _faults_told():
+        _check_host(host)
         registry = _registry(tracking_uri)
         # Opened once before the workers do it all together: an embedded store is created here.
         registry.ping()
@@ -348,6 +352,18 @@ def _registry(tracking_uri: str | None) -> Registry:
     from registry.registry import Registry
 
     return Registry(tracking_uri)
+
+
+def _check_host(host: str) -> None:
+    """Say at once what BentoML would find out after its start: where this service may listen."""
+    from serving.gate import ListensTooFar, check_host
+    from serving.settings import Settings
+
+    try:
+        check_host(host, Settings())
+    except ListensTooFar as error:
+        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(FAULTY_CALL) from None
 
 
 def _finish(done: JobReport, path: Path | None) -> None:

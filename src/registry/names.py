@@ -21,9 +21,7 @@ def model_name(segment: str) -> str:
         raise BadSegment("a segment's key needs at least one character")
     if "\0" in segment or any("\ud800" <= character <= "\udfff" for character in segment):
         raise BadSegment(f"segment {segment!a} holds a character that cannot be stored")
-    name = PREFIX + segment
-    for plain, escaped in _ESCAPES:
-        name = name.replace(plain, escaped)
+    name = _escaped(PREFIX + segment)
     if len(name) > LONGEST:
         raise BadSegment(f"segment {segment[:40]!r}... makes a name of {len(name)} characters; {LONGEST} is the limit")
     return name
@@ -35,8 +33,13 @@ def filter_for(name: str) -> str:
     The filter language has no escapes, so quotes and backslashes are written as LIKE's wildcard for one character:
     compare what is found.
     """
-    plain = name.translate(str.maketrans("'\"\\", "___"))
+    plain = _without_quotes(name)
     return f"name = '{name}'" if plain == name else f"name LIKE '{plain}'"
+
+
+def filter_for_prefix(prefix: str) -> str:
+    """As filter_for, for all segments whose keys start so: compare what is found."""
+    return f"name LIKE '{_without_quotes(_escaped(PREFIX + prefix))}%'"
 
 
 def segment_of(name: str) -> str:
@@ -50,3 +53,13 @@ def segment_of(name: str) -> str:
     for plain, escaped in reversed(_ESCAPES):
         segment = segment.replace(escaped, plain)
     return segment
+
+
+def _escaped(name: str) -> str:
+    for plain, escaped in _ESCAPES:
+        name = name.replace(plain, escaped)
+    return name
+
+
+def _without_quotes(name: str) -> str:
+    return name.translate(str.maketrans("'\"\\", "___"))

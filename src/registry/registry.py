@@ -26,7 +26,7 @@ from registry.errors import (
     UnknownSegment,
     UnknownVersion,
 )
-from registry.names import PREFIX, model_name, segment_of
+from registry.names import model_name, segment_of
 from registry.versions import EVENT_TAG, ModelVersion, Promotion, promotions_of, rollback_target
 
 if TYPE_CHECKING:
@@ -68,21 +68,24 @@ class Registry:
             self._registered(segment)
             raise NoChampion(f"segment {segment!r} is registered, but no version is its champion") from None
 
-    def champions(self, limit: int, page_token: str | None = None) -> tuple[list[ModelVersion], str | None]:
+    def champions(
+        self, limit: int, page_token: str | None = None, prefix: str = ""
+    ) -> tuple[list[ModelVersion], str | None]:
         """A page of served versions in the order of their names, and the token of the next page.
 
-        A page may hold fewer than limit versions: segments without a champion are left out.
-        Raises BadPageToken.
+        prefix: what the segments' keys start with. A page may hold fewer than limit versions: segments without a
+        champion are left out. Raises BadPageToken.
         """
         try:
-            return self._champions_page(limit, page_token)
+            page, token = self._champions_page(limit, page_token, prefix)
+            return [version for version in page if version.segment.startswith(prefix)], token
         except _NotThere:
             raise BadPageToken("page_token is not one that the page before gave") from None
 
-    def _champions_page(self, limit: int, page_token: str | None) -> tuple[list[ModelVersion], str | None]:
+    def _champions_page(self, limit: int, page_token: str | None, prefix: str) -> tuple[list[ModelVersion], str | None]:
         with self._asking():
             page = self.client.search_registered_models(
-                f"name LIKE '{PREFIX}%'", max_results=limit, order_by=["name ASC"], page_token=page_token
+                names.filter_for_prefix(prefix), max_results=limit, order_by=["name ASC"], page_token=page_token
             )
             served = [self._served_version(model) for model in page if CHAMPION in model.aliases]
         return served, page.token or None

@@ -16,7 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from serving.access import Caller
 from serving.compression import compressed
+from serving.gate import Gate
 from serving.logs import enter_request, log_access
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
@@ -30,16 +32,18 @@ log = logging.getLogger("serving.app")
 Body = TypeVar("Body", bound=BaseModel)
 Done = TypeVar("Done")
 Handler = Callable[[Request], Awaitable[Response]]
+CallersHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 _ONE_MODEL = "/models/{model_id}"
 _RENDERED_AT_ONCE = 64  # answers of a large batch that are written before others get their turn
+_FORBIDDEN = Refusal("forbidden", "this caller may not have this; whether it exists is not said")
 
 
 class Backend(Protocol):
     """What the app needs behind it; each method raises Refused."""
 
     def forecast(self, request: ForecastRequest) -> Awaitable[Outcome]: ...
-    def models(self, limit: int, page_token: str | None) -> Awaitable[ServedModels]: ...
+    def models(self, limit: int, page_token: str | None, caller: Caller) -> Awaitable[ServedModels]: ...
     def model(self, model_id: str) -> Awaitable[ServedModel]: ...
     def health(self) -> Awaitable[Health]: ...
 
@@ -54,15 +58,16 @@ class ForecastApp:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._gate = Gate(settings)
         self._backend: Backend | None = None
         self._metrics: Metrics | None = None
         self.routes: dict[str, dict[str, Handler]] = {
-            "/forecast": {"POST": self._forecast},
-            "/forecast/batch": {"POST": self._batch},
+            "/forecast": {"POST": self._admitted(self._forecast)},
+            "/forecast/batch": {"POST": self._admitted(self._batch)},
             "/health": _got(self._health),
-            "/models": _got(self._models),
-            _ONE_MODEL: _got(self._model),
-            "/metrics": _got(self._exposition),
+            "/models": _got(self._admitted(self._models)),
+            _ONE_MODEL: _got(self._admitted(self._model)),
+            "/metrics": _got(self._admitted(self._exposition)),
             "/openapi.json": _got(self._openapi),
         }
 
@@ -100,39 +105,58 @@ class ForecastApp:
             return _ONE_MODEL, self.routes[_ONE_MODEL]
         return "other", {}
 
-    async def _forecast(self, request: Request) -> Response:
+    def _admitted(self, handler: CallersHandler) -> Handler:
+        """Ask who is there before anything of the request is read."""
+
+        async def admitted(request: Request) -> Response:
+            return await handler(request, await self._gate.admit(request.scope))
+
+        return admitted
+
+    async def _forecast(self, request: Request, caller: Caller) -> Response:
         asked = await self._read(request, ForecastRequest)
         self._check_limits(asked, "")
-        outcome = await self._within_time(self._ready.forecast(asked))
+        outcome = await self._within_time(self._outcome(asked, caller))
         self._count([outcome])
         if isinstance(outcome, Refusal):
             return problem_response(outcome)
         return await compressed(request, forecast_json(outcome, asked.format))
 
-    async def _batch(self, request: Request) -> Response:
+    async def _batch(self, request: Request, caller: Caller) -> Response:
         batch = await self._read(request, BatchRequest)
         most = self._settings.max_batch
         if len(batch.requests) > most:
             raise _over_limit("requests", f"{len(batch.requests)} requests; this service takes {most} at once")
         for number, asked in enumerate(batch.requests):
             self._check_limits(asked, f"requests.{number}.")
-        outcomes = await self._within_time(asyncio.gather(*map(self._ready.forecast, batch.requests)))
+        self._gate.charge(caller, len(batch.requests) - 1)
+        outcomes = await self._within_time(asyncio.gather(*(self._outcome(asked, caller) for asked in batch.requests)))
         self._count(outcomes)
         return await compressed(request, batch_json(await _rendered(batch.requests, outcomes)))
 
-    async def _models(self, request: Request) -> Response:
+    def _outcome(self, asked: ForecastRequest, caller: Caller) -> Awaitable[Outcome]:
+        """A forecast for those who may have it; whether there is one, the others are not told."""
+        if caller.inline if asked.data is not None else caller.may_read(asked.model_id):
+            return self._ready.forecast(asked)
+        return _forbidden()
+
+    async def _models(self, request: Request, caller: Caller) -> Response:
         text = request.query_params.get("limit", "100")
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= 1000):
             raise _over_limit("limit", "limit is a whole number from 1 to 1000")
-        return _json(await self._ready.models(int(text), request.query_params.get("page_token")))
+        return _json(await self._ready.models(int(text), request.query_params.get("page_token"), caller))
 
-    async def _model(self, request: Request) -> Response:
+    async def _model(self, request: Request, caller: Caller) -> Response:
+        if not caller.may_read(request.path_params["model_id"]):
+            return problem_response(_FORBIDDEN)
         return _json(await self._ready.model(request.path_params["model_id"]))
 
     async def _health(self, _: Request) -> Response:
         return _json(await self._ready.health())
 
-    async def _exposition(self, _: Request) -> Response:
+    async def _exposition(self, _: Request, caller: Caller) -> Response:
+        if not caller.metrics:
+            return problem_response(_FORBIDDEN)
         assert self._metrics is not None
         return await asyncio.to_thread(self._metrics.exposition)
 
@@ -205,6 +229,10 @@ async def _answer(handlers: dict[str, Handler], request: Request) -> Response:
     allowed = ", ".join(sorted(handlers))
     detail = f"{request.method} is not for this path; it takes {allowed}"
     return problem_response(Refusal("method_not_allowed", detail), {"Allow": allowed})
+
+
+async def _forbidden() -> Outcome:
+    return _FORBIDDEN
 
 
 async def _rendered(requests: Sequence[ForecastRequest], outcomes: Sequence[Outcome]) -> list[bytes]:

@@ -16,6 +16,7 @@ from forecasting.intervals import Mode
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
 from registry.versions import ModelVersion
+from serving.access import Caller
 from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
 from serving.champions import Champions
@@ -111,10 +112,11 @@ class WorkerBackend:
             self._asked[key].add_done_callback(lambda _: self._asked.pop(key))
         return await asyncio.shield(self._asked[key])
 
-    async def models(self, limit: int, page_token: str | None) -> ServedModels:
-        """A page of champions. Raises Refused."""
-        versions, token = await self._from_registry(lambda: self._registry.champions(limit, page_token))
-        return ServedModels(models=[_served(version) for version in versions], next_page_token=token)
+    async def models(self, limit: int, page_token: str | None, caller: Caller) -> ServedModels:
+        """A page of the champions that the caller may read. Raises Refused."""
+        versions, token = await self._from_registry(lambda: self._registry.champions(limit, page_token, caller.prefix))
+        readable = [_served(version) for version in versions if caller.may_read(version.segment)]
+        return ServedModels(models=readable, next_page_token=token)
 
     async def model(self, model_id: str) -> ServedModel:
         """One segment's champion. Raises Refused."""

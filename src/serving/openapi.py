@@ -27,8 +27,11 @@ _TYPES: tuple[type[BaseModel], ...] = (
 )
 _REFUSALS = {
     "400": "The body is malformed or invalid; errors gives each fault's place.",
+    "401": "There is no valid API key or token.",
+    "403": "The caller may not have this; nothing is said of whether it exists.",
     "404": "No such segment, champion or version.",
     "413": "The body is too large.",
+    "429": "The caller asks more often than it may; see Retry-After.",
     "500": "The service failed.",
     "503": "The model, the registry or a free runner is missing for now; see Retry-After.",
     "504": "The forecast took too long.",
@@ -55,16 +58,27 @@ def openapi_document() -> dict[str, Any]:
             "/forecast/batch": {
                 "post": _posted("forecastBatch", "Forecast several segments", "BatchRequest", "BatchResponse")
             },
-            "/models": {"get": _got("models", "What is served", "ServedModels", ("400", "500", "503"), _PAGING)},
-            "/models/{model_id}": {
-                "get": _got("model", "One segment's champion", "ServedModel", ("404", "500", "503"), _MODEL_ID)
+            "/models": {
+                "get": _got("models", "What is served", "ServedModels", ("400", *_ADMISSION, "500", "503"), _PAGING)
             },
-            "/health": {"get": _got("health", "How the service is", "Health", ("500", "503"))},
+            "/models/{model_id}": {
+                "get": _got(
+                    "model", "One segment's champion", "ServedModel", (*_ADMISSION, "404", "500", "503"), _MODEL_ID
+                )
+            },
+            "/health": {"get": {**_got("health", "How the service is", "Health", ("500", "503")), "security": []}},
         },
-        "components": {"schemas": definitions["$defs"]},
+        # An empty requirement: a service that asks for no keys serves its own machine without.
+        "security": [{"bearer": []}, {"apiKey": []}, {}],
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _SCHEMES},
     }
 
 
+_ADMISSION = ("401", "403", "429")
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a user's token (JWT)."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
 _PAGING = [
     {
         "name": "limit",

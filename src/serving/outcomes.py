@@ -12,6 +12,9 @@ from typing import Literal
 from serving.schemas import Fault
 
 Code = Literal[
+    "unauthenticated",
+    "forbidden",
+    "rate_limited",
     "malformed_json",
     "invalid_request",
     "invalid_history",
@@ -33,11 +36,12 @@ Code = Literal[
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request gets no forecast."""
+    """Why a request gets no forecast; retry_after says in how many seconds it might, where that is known."""
 
     code: Code
     detail: str
     faults: tuple[Fault, ...] = ()
+    retry_after: float | None = None
 
 
 INTERNAL_ERROR = Refusal("internal_error", "the service failed on this request; its log says why")
@@ -46,14 +50,16 @@ INTERNAL_ERROR = Refusal("internal_error", "the service failed on this request; 
 class Refused(Exception):
     """Carries a Refusal out of the depths of one request."""
 
-    def __init__(self, code: Code, detail: str, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self, code: Code, detail: str, faults: tuple[Fault, ...] = (), retry_after: float | None = None
+    ) -> None:
         super().__init__(detail)
-        self.refusal = Refusal(code, detail, faults)
+        self.refusal = Refusal(code, detail, faults, retry_after)
 
     @classmethod
     def of(cls, refusal: Refusal) -> Refused:
         """The same refusal, to be raised."""
-        return cls(refusal.code, refusal.detail, refusal.faults)
+        return cls(refusal.code, refusal.detail, refusal.faults, refusal.retry_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 
 from pydantic import ValidationError
@@ -11,6 +12,9 @@ from serving.outcomes import Code, Refusal, Refused
 from serving.schemas import Fault, Problem
 
 STATUSES: dict[Code, HTTPStatus] = {
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "malformed_json": HTTPStatus.BAD_REQUEST,
     "invalid_request": HTTPStatus.BAD_REQUEST,
     "invalid_history": HTTPStatus.BAD_REQUEST,
@@ -29,6 +33,9 @@ STATUSES: dict[Code, HTTPStatus] = {
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 TITLES: dict[Code, str] = {
+    "unauthenticated": "Nobody is let in without a valid key",
+    "forbidden": "This is not for this caller",
+    "rate_limited": "Too many requests",
     "malformed_json": "The body is not JSON",
     "invalid_request": "The request is not valid",
     "invalid_history": "The history has faults",
@@ -47,6 +54,7 @@ TITLES: dict[Code, str] = {
     "internal_error": "The service failed",
 }
 RETRY_AFTER_SECONDS = 2
+_MOST_COUNTED = 1000  # beyond it faults are not written out: a body can hold two million
 _MOST_FAULTS = 20  # a body with ten thousand bad rows gets no answer of ten thousand lines
 
 
@@ -62,16 +70,22 @@ def as_problem(refusal: Refusal) -> Problem:
 
 
 def problem_response(refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a problem, and with Retry-After where trying again may help."""
+    """Answer with a problem, with Retry-After where trying again may help, and with how to be let in."""
     problem = as_problem(refusal)
     headers = dict(headers or {})
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+    elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(problem.model_dump_json(), problem.status, headers=headers, media_type="application/problem+json")
 
 
 def from_validation(error: ValidationError) -> Refused:
     """Turn pydantic's findings into a refusal that gives each fault's place; the input itself is not repeated."""
+    if error.error_count() > _MOST_COUNTED:
+        return Refused("invalid_request", f"the body has {error.error_count()} faults, too many to list")
     findings = error.errors(include_url=False, include_context=False, include_input=False)
     if findings[0]["type"] == "json_invalid":
         return Refused("malformed_json", findings[0]["msg"])

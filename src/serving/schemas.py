@@ -10,6 +10,13 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Timestamp = Annotated[str, StringConstraints(strict=True, min_length=4, max_length=40)]
 SegmentKey = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=250)]
 
+# What no deployment goes beyond. Lists that are longer are refused before their items are looked at, which would take
+# seconds and gigabytes; FORECAST_MAX_ROWS and its like are checked when the body has been read.
+MOST_ROWS = 200_000
+MOST_PERIODS = 100_000
+MOST_REQUESTS = 10_000
+MOST_REGRESSORS = 200
+
 
 class _Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -29,7 +36,10 @@ class ForecastRequest(_Asked):
     periods: Annotated[int, Field(ge=1, description="Number of future rows.")] = 30
     data: Annotated[
         list[Point] | None,
-        Field(description="Inline history, ascending and without duplicate dates; at least two rows."),
+        Field(
+            max_length=MOST_ROWS,
+            description="Inline history, ascending and without duplicate dates; at least two rows.",
+        ),
     ] = None
     start: Annotated[
         Timestamp | None,
@@ -45,8 +55,8 @@ class ForecastRequest(_Asked):
     include_history: Annotated[bool, Field(description="Put the rows of the history before the future ones.")] = False
     components: Annotated[bool, Field(description="Return trend, seasonalities, holidays and regressors too.")] = False
     regressors: Annotated[
-        dict[str, list[Finite]],
-        Field(description="One number a future row for each extra regressor of the model."),
+        dict[str, Annotated[list[Finite], Field(max_length=MOST_PERIODS, fail_fast=True)]],
+        Field(max_length=MOST_REGRESSORS, description="One number a future row for each extra regressor of the model."),
     ] = {}
     cap: Annotated[Finite | None, Field(description="Saturating maximum, for logistic growth.")] = None
     floor: Annotated[Finite | None, Field(description="Saturating minimum, for logistic growth.")] = None
@@ -72,7 +82,7 @@ class ForecastRequest(_Asked):
 class BatchRequest(_Asked):
     """Several forecasts in one call."""
 
-    requests: Annotated[list[ForecastRequest], Field(min_length=1)]
+    requests: Annotated[list[ForecastRequest], Field(min_length=1, max_length=MOST_REQUESTS, fail_fast=True)]
 
 
 class ForecastRow(BaseModel):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from forecasting.intervals import Mode
+from serving.access import OwnSegments, is_loopback
+from serving.schemas import MOST_PERIODS, MOST_REQUESTS, MOST_ROWS
 
 
 class Settings(BaseSettings):
@@ -16,12 +20,18 @@ class Settings(BaseSettings):
     The registry is not among them: it is MLflow's own MLFLOW_TRACKING_URI.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FORECAST_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FORECAST_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a secret may be among it
+    )
 
-    max_periods: int = Field(2000, ge=1, description="Most future rows that one request may ask for.")
-    max_rows: int = Field(20_000, ge=2, description="Most rows of inline history in one request.")
+    max_periods: int = Field(2000, ge=1, le=MOST_PERIODS, description="Most future rows that one request may ask for.")
+    max_rows: int = Field(20_000, ge=2, le=MOST_ROWS, description="Most rows of inline history in one request.")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body, in bytes.")
-    max_batch: int = Field(1000, ge=1, description="Most requests in one POST /forecast/batch.")
+    max_batch: int = Field(1000, ge=1, le=MOST_REQUESTS, description="Most requests in one POST /forecast/batch.")
     timeout_seconds: float = Field(10.0, gt=0, description="Time after which a request ends with 504.")
     runner_workers: int = Field(2, ge=1, description="Processes that fit and predict.")
     runner_max_batch: int = Field(32, ge=1, description="Most requests that one runner process takes on in one batch.")
@@ -39,6 +49,18 @@ class Settings(BaseSettings):
         description="Law of the prediction interval: Prophet's documented process, or its vectorized sampler's.",
     )
     fits_cached: int = Field(128, ge=1, description="Fits of inline history that one runner process keeps.")
+    keys_file: Path | None = Field(None, description="File of API keys, as `prophetctl keys` writes it.")
+    allow_anonymous: bool = Field(
+        False, description="Whether to answer callers on other machines though neither keys nor tokens are asked for."
+    )
+    jwt_issuer: str | None = Field(None, description="Issuer whose users' tokens are taken.")
+    jwt_secret: SecretStr | None = Field(None, min_length=32, description="The issuer's secret, for HS256.")
+    jwt_jwks_url: str | None = Field(None, description="Where the issuer's public keys are, for ES256 and RS256.")
+    jwt_audience: str = Field("authenticated", description="Audience that a token must be meant for.")
+    jwt_segments: str = Field("user_{sub}_*", description="Which segments are those of a token's subject.")
+    jwt_rate: float | None = Field(None, gt=0, description="Forecasts a second that one user may have.")
+    jwt_inline: bool = Field(True, description="Whether users may have histories of their own fitted.")
+    jwt_leeway_seconds: float = Field(10.0, ge=0, le=300, description="How far the issuer's clock may differ.")
 
     access_log: bool = Field(False, description="Whether every request gets a line in the log.")
     log_format: Literal["text", "json"] = Field("text", description="How the log is written; json: an object a line.")
@@ -48,3 +70,22 @@ class Settings(BaseSettings):
     def mode(self) -> Mode:
         """`intervals` as forecasting knows it."""
         return Mode(self.intervals)
+
+    @property
+    def own_segments(self) -> OwnSegments:
+        """`jwt_segments`, understood."""
+        return OwnSegments(self.jwt_segments)
+
+    @model_validator(mode="after")
+    def _refuse_half_a_verification(self) -> Settings:
+        keys = self.jwt_secret is not None or self.jwt_jwks_url is not None
+        if keys != (self.jwt_issuer is not None):
+            raise ValueError("JWT_ISSUER needs JWT_SECRET or JWT_JWKS_URL, and each of them needs JWT_ISSUER")
+        if self.jwt_jwks_url is not None:
+            url = urlsplit(self.jwt_jwks_url)
+            if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+                raise ValueError(
+                    "JWT_JWKS_URL must start with https://: whoever could change the answer could sign tokens"
+                )
+        OwnSegments(self.jwt_segments)
+        return self

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import cli
+import cli_keys
 from forecasting.recipe import RECIPES
 from serving.app import ForecastApp
 from serving.openapi import openapi_document
@@ -31,8 +32,13 @@ def _read(name: str) -> str:
 def test_every_setting_is_documented_with_its_default() -> None:
     """docs/settings.md has a row for each, and none for what is gone."""
     rows = dict(re.findall(r"^\| `FORECAST_(\w+)` \| (\S+) \|", _read("docs/settings.md"), re.MULTILINE))
-    defaults = {name.upper(): f"{value:g}" if isinstance(value, float) else str(value) for name, value in Settings()}
-    assert rows == defaults
+    assert rows == {name.upper(): _as_documented(value) for name, value in Settings()}
+
+
+def _as_documented(value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_every_error_code_is_documented_with_its_status() -> None:
@@ -60,7 +66,7 @@ def test_every_option_of_every_command_has_a_help_text() -> None:
     import typer
 
     group = typer.main.get_command(cli.app)
-    for name, command in group.commands.items():
+    for name, command in [*group.commands.items(), *group.commands["keys"].commands.items()]:
         assert [option.name for option in command.params if not option.help and option.name != "help"] == [], name
 
 
@@ -68,6 +74,7 @@ def test_the_readme_names_every_command() -> None:
     """Each of prophetctl's commands has its place among the tasks."""
     text = _read("README.md")
     names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+    names += [f"keys {command.name or command.callback.__name__}" for command in cli_keys.keys.registered_commands]
     assert [name for name in names if f"prophetctl {name}" not in text and f"make {name}" not in text] == []
 
 

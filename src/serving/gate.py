@@ -1,0 +1,120 @@
+"""The entrance: who is let in, and how often."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.types import Scope
+
+from serving.access import EVERYBODY, Caller, is_loopback
+from serving.jwks import KeySet
+from serving.keys import PREFIX, KeyRing
+from serving.outcomes import Refused
+from serving.rate import RateLimiter
+from serving.settings import Settings
+from serving.tokens import TokenVerifier
+
+log = logging.getLogger("serving.gate")
+
+LOOPBACK = "127.0.0.1"
+_UNTOLD = (
+    "no API keys and no JWT verification are configured, so this service answers only on its own machine: set "
+    "FORECAST_KEYS_FILE or FORECAST_JWT_ISSUER (docs/security.md), or FORECAST_ALLOW_ANONYMOUS=true to let everybody in"
+)
+
+
+class ListensTooFar(Exception):
+    """The service would listen beyond loopback and could not tell its callers apart."""
+
+
+class Gate:
+    """Tells callers apart by API key or token, or lets in everybody on this machine where neither is configured.
+
+    Raises KeyFileError for a file of keys that is there and cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._anywhere = settings.allow_anonymous
+        self._keys = KeyRing(settings.keys_file) if settings.keys_file is not None else None
+        self._tokens = _verifier(settings)
+        self._limits = RateLimiter()
+        self._warned = False
+
+    async def admit(self, scope: Scope) -> Caller:
+        """Who asks. Raises Refused for one who is not let in, and for one who asks too often."""
+        if self._keys is None and self._tokens is None:
+            return self._anybody(scope)
+        caller = await self._known(_credential(scope))
+        if caller is None:
+            raise Refused(
+                "unauthenticated", "this needs a valid API key, or a user's token, in the header Authorization"
+            )
+        if caller.rate is not None:
+            wait = self._limits.take(caller.name, caller.rate)
+            if wait:
+                raise Refused("rate_limited", "this caller has used up its rate", retry_after=wait)
+        return caller
+
+    def charge(self, caller: Caller, more: int) -> None:
+        """Count the further forecasts of a batch against its caller's rate."""
+        if caller.rate is not None and more > 0:
+            self._limits.charge(caller.name, caller.rate, more)
+
+    async def _known(self, credential: str | None) -> Caller | None:
+        if credential is None:
+            return None
+        if credential.startswith(PREFIX):
+            return self._keys.find(credential) if self._keys is not None else None
+        return await self._tokens.find(credential) if self._tokens is not None else None
+
+    def _anybody(self, scope: Scope) -> Caller:
+        client = scope.get("client")
+        # A unix socket has no address, and nobody reaches it from another machine.
+        if self._anywhere or client is None or is_loopback(client[0]):
+            return EVERYBODY
+        if not self._warned:
+            self._warned = True
+            log.warning("refused a caller from another machine: %s", _UNTOLD)
+        raise Refused("forbidden", "this service answers only on its own machine")
+
+
+def tells_callers_apart(settings: Settings) -> bool:
+    """Whether keys or tokens are asked for."""
+    return settings.keys_file is not None or settings.jwt_issuer is not None
+
+
+def default_host(settings: Settings) -> str:
+    """Where to listen when nobody says: everywhere only for a service that may."""
+    return "0.0.0.0" if tells_callers_apart(settings) or settings.allow_anonymous else LOOPBACK
+
+
+def check_host(host: str, settings: Settings) -> None:
+    """Refuse to listen beyond loopback for a service that cannot tell its callers apart. Raises ListensTooFar."""
+    if not (is_loopback(host) or tells_callers_apart(settings) or settings.allow_anonymous):
+        raise ListensTooFar(f"will not listen on {host}: {_UNTOLD}")
+
+
+def _credential(scope: Scope) -> str | None:
+    """What the caller shows: the header X-API-Key, else a bearer's Authorization."""
+    bearer = None
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            return bytes(value).decode("latin-1").strip()
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            bearer = bytes(value[7:]).decode("latin-1").strip()
+    return bearer
+
+
+def _verifier(settings: Settings) -> TokenVerifier | None:
+    if settings.jwt_issuer is None:
+        return None
+    return TokenVerifier(
+        settings.own_segments,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret else None,
+        keys=KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None,
+        leeway=settings.jwt_leeway_seconds,
+        rate=settings.jwt_rate,
+        inline=settings.jwt_inline,
+    )

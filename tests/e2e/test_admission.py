@@ -1,0 +1,136 @@
+"""Who gets in, at the real `bentoml serve` and with the real prophetctl."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prophet import Prophet
+
+from benchmarks.servers import ROOT
+from registry.log import JobLog
+from registry.registry import Registry
+from tests.e2e.conftest import Service, serve
+
+BENTO_SERVE = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService", "--port", "0"]
+
+
+def _keys(path: Path, *words: str) -> str:
+    """What `prophetctl keys` prints."""
+    command = [sys.executable, "-m", "cli", "keys", *words, "--keys-file", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys.json"
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    keys_file: Path, empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service that asks for keys, with two segments."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    store = f"sqlite:///{folder}/mlflow.db"
+    registry = Registry(store)
+    with JobLog(registry, "test", {}) as job:
+        for segment in ("user_1_food", "user_2_food"):
+            registry.promote(segment, job.log_segment(segment, prophet, params={}, metrics={}, tags={}).version)
+    with serve(store, folder, FORECAST_KEYS_FILE=str(keys_file)) as service:
+        yield service
+
+
+def test_keys_open_their_segments_until_they_are_revoked(guarded: Service, keys_file: Path) -> None:
+    """Made, used, listed and revoked while the service runs; each change counts within seconds."""
+    service = guarded
+    assert service.forecast(model_id="user_1_food").status_code == 401
+    key = _keys(keys_file, "create", "alice", "--segments", "user_1_*")
+    assert re.fullmatch(r"fk_[0-9a-f]{12}_[0-9a-f]{48}", key)
+    service.http.headers["Authorization"] = f"Bearer {key}"
+    service.until(lambda answer: answer.status_code == 200, model_id="user_1_food", periods=2)
+    assert service.forecast(model_id="user_2_food").status_code == 403
+    assert service.forecast(model_id="user_2_nothing").text == service.forecast(model_id="user_2_food").text
+    assert [model["model_id"] for model in service.http.get("/models").json()["models"]] == ["user_1_food"]
+    assert service.http.get("/metrics").status_code == 403
+
+    listed = _keys(keys_file, "list")
+    assert "alice" in listed
+    assert key.split("_")[2] not in listed
+    assert "revoked" in _keys(keys_file, "revoke", key.split("_")[1])
+    service.until(lambda answer: answer.status_code == 401, model_id="user_1_food")
+    assert "revoked" in _keys(keys_file, "list")
+
+
+def test_what_bentoml_adds_is_no_way_round(guarded: Service) -> None:
+    """Its own routes tell nobody's names, and the runner is not to be reached from outside."""
+    with httpx.Client(base_url=guarded.http.base_url, trust_env=False) as http:
+        for path in ("/livez", "/readyz", "/health", "/openapi.json"):
+            assert http.get(path).status_code == 200, path
+        for path in ("/answer", "/ForecastService", "/__is_ready__"):
+            assert http.post(path, json={"requests": [{"model_id": "user_1_food"}]}).status_code in (404, 405), path
+        for path in ("/", "/docs.json", "/schema.json", "/healthz", "/metrics", "/models", "/static_content/"):
+            answer = http.get(path)
+            assert answer.status_code in (200, 401, 404), path
+            assert "user_1" not in answer.text
+
+
+def test_nothing_listens_beyond_loopback_without_keys(store: str) -> None:
+    """Neither by bentoml nor by prophetctl; each says what to set, and ends."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FORECAST_")}
+    environment["MLFLOW_TRACKING_URI"] = store
+    for command in (
+        [*BENTO_SERVE, "--host", "0.0.0.0"],
+        [sys.executable, "-m", "cli", "serve", "--host", "0.0.0.0", "--tracking-uri", store],
+    ):
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode != 0
+        assert "FORECAST_KEYS_FILE" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_service_that_nobody_told_where_to_listen_listens_on_loopback(store: str, tmp_path: Path) -> None:
+    """BentoML's own default would be every address."""
+    port = _free_port()
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "BENTOML_DO_NOT_TRACK": "true"}
+    command = [*BENTO_SERVE[:-1], str(port)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not _listening(port):
+            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            time.sleep(0.2)
+        assert _listening(port) == {"127.0.0.1"}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _listening(port: int) -> set[str]:
+    """The addresses on which somebody listens at this port."""
+    return {
+        connection.laddr.ip
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
