@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from registry.api_writer import link
 from registry.model_files import MODEL_NAME
 from registry.records import SegmentRecord, run_tags
+from registry.tables.ids import new_id
 from registry.tables.schema import table_of
 
 _LARGEST = 1.7976931348623157e308  # what MLflow stores for infinity
@@ -122,7 +122,7 @@ class Rows:
             self._add(tracked.SqlLoggedModelTag, **model, tag_key=key, tag_value=value)
         self._add(
             tracked.SqlInput,
-            input_uuid=uuid.uuid4().hex,
+            input_uuid=new_id(),
             source_type="RUN_OUTPUT",
             source_id=run_id,
             destination_type="MODEL_OUTPUT",

@@ -12,7 +12,6 @@ database, from BEGIN IMMEDIATE on), so that two jobs, or a job and MLflow's own 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from registry.records import SegmentRecord, checked, failed_run
 from registry.registry import Registry
 from registry.store import quiet_mlflow
 from registry.tables.aliases import ensure_registered, highest_versions, move_aliases
+from registry.tables.ids import new_id
 from registry.tables.rows import Draft, Job, Rows, joined
 from registry.tables.schema import engine_of
 from registry.versions import ModelVersion
@@ -56,7 +56,7 @@ class BulkWriter:
         rows, now = Rows(self._job), _now()
         for segment, reason in failures.items():
             name, tags = failed_run(segment, reason)
-            rows.add_run(uuid.uuid4().hex, name, tags, "FAILED", start_time=now, end_time=now)
+            rows.add_run(new_id(), name, tags, "FAILED", start_time=now, end_time=now)
         with writing(), self._engine.begin() as connection:
             rows.insert(connection)
 
@@ -80,7 +80,7 @@ class BulkWriter:
 
     def _draft(self, record: SegmentRecord) -> Draft | RegistryError:
         """Check a record and store its files."""
-        started, run_id, model_id = _now(), uuid.uuid4().hex, f"m-{uuid.uuid4().hex}"
+        started, run_id, model_id = _now(), new_id(), f"m-{new_id()}"
         location = joined(self._job.root, "models", model_id, "artifacts")
         try:
             record = checked(record)
