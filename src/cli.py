@@ -368,7 +368,7 @@ def _check_host(host: str) -> None:
 
 def _finish(done: JobReport, path: Path | None) -> None:
     if path is not None:
-        path.write_text(done.to_json(), encoding="utf-8")
+        done.write(path)
     done.print(out)
     if done.run_id is not None:
         _say(f"job {done.run_id}")

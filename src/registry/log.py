@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from mlflow.entities import Metric, Param
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
@@ -83,10 +84,10 @@ class JobLog:
         """Keep a child run with status FAILED and the reason as its tag `failure`."""
         self._api.write_failures({segment: message})
 
-    def log_summary(self, report: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Put the job's report (report.json) and its overall metrics on the job's run."""
+    def log_summary(self, folder: Path, metrics: Mapping[str, float]) -> None:
+        """Put a folder's files and the job's overall metrics on the job's run. Raises RegistryUnavailable."""
         with writing():
-            self._client.log_dict(self.run_id, dict(report), "report.json")
+            self._client.log_artifacts(self.run_id, str(folder))
             self._client.log_batch(
                 self.run_id, metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()]
             )

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from forecasting.errors import Fault
 from registry.errors import RegistryError
 from registry.log import JobLog
 from registry.registry import Registry
 from training.config import JobConfig
-from training.engines import engine_of
+from training.engines import open_engine
+from training.engines.work import Engine
+from training.ledger import Ledger, SegmentReport
 from training.progress import Advance, Silent
-from training.report import JobReport, SegmentReport
+from training.report import JobReport
 from training.retrain import fresh_segments
+from training.segment import Failed, Outcome
 from training.settle import reported, settle
 from training.spool import History, Keyless, open_history
 
 JOB_NAME = "train"
 SEGMENTS_FOUND, STALE_BEFORE = "segments_found", "stale_before"  # params of a job's run beside its configuration
+_CHUNKS_A_WORKER = 4  # at least, so that none is idle while another has most of what is left
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
 
@@ -36,63 +41,88 @@ def run_job(
 
     Chunk after chunk: what was trained is registered before all of it is read. begun: is told the job's run, by which
     a job that was cut short is resumed. stale_before: only segments whose champion has not seen that time, or that
-    have none. Raises SourceError when there is nothing to train on, RegistryError when the registry cannot be written
-    to at the start. With config.dry_run the registry is left alone.
+    have none. Raises SourceError when there is nothing to train on, TrainingError when the engine cannot be had,
+    RegistryError when the registry cannot be written to at the start. With config.dry_run the registry is left alone.
     """
     started = time.monotonic()
     fresh = frozenset[str]() if stale_before is None else fresh_segments(registry, stale_before)
     if config.dry_run:
         return backtest_only(config, progress, fresh)
-    engine_of(config)  # whose package may be missing: told before a run is opened
+    connection = open_engine(config)
     with open_source(config, fresh) as history:
         if fresh and not history.segments:
-            return _report([], started, None, ("There is nothing to train: every champion is recent enough.",))
-        log = JobLog(registry, JOB_NAME, job_params(config, history.segments, stale_before))
-        if begun is not None:
-            begun(log.run_id)
-        return carry_out(config, registry, history, log, progress, started)
+            return _report(Ledger(), started, None, ("There is nothing to train: every champion is recent enough.",))
+        with connection as engine:
+            log = JobLog(registry, JOB_NAME, job_params(config, history.segments, stale_before))
+            if begun is not None:
+                begun(log.run_id)
+            return carry_out(
+                config, registry, log, trained_by(engine, history, config), history.segments, progress, started
+            )
 
 
 def carry_out(
     config: JobConfig,
     registry: Registry,
-    history: History,
     log: JobLog,
+    outcomes: Iterable[Sequence[Outcome]],
+    segments: int,
     progress: Advance | None,
     started: float,
-    done: Collection[SegmentReport] = (),
+    ledger: Ledger | None = None,
 ) -> JobReport:
-    """Train and register all of a history for a job whose run is open.
+    """Register what is trained, chunk after chunk, for a job whose run is open, and finish the run.
 
-    started: on the monotonic clock. done: what the job has done before it was cut short.
+    segments: how many outcomes are to come. started: on the monotonic clock. ledger: has the reports of what the job
+    has done before it was cut short.
     """
-    reports, notes, progress = list(done), list[str](), progress or Silent()
-    progress.start(history.segments)
+    ledger, notes = Ledger() if ledger is None else ledger, list[str]()
     try:
         with log:
-            train_all = engine_of(config)
-            for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
-                reports += _told(settle(outcomes, config, registry, log), progress)
-            reports += _keyless(history.keyless, config)
-            so_far = _report(reports, started, log.run_id)
-            log.log_summary(so_far.to_dict(), _job_metrics(so_far))
+            _follow(outcomes, lambda chunk: settle(chunk, config, registry, log), ledger, segments, progress)
+            _log_summary(log, _report(ledger, started, log.run_id))
     except RegistryError as error:  # the segments' own are settled; the job's run could not be finished
         notes.append(f"The job's own run in the registry is incomplete: {error}")
-    return _report(reports, started, log.run_id, tuple(notes))
+    return _report(ledger, started, log.run_id, tuple(notes))
 
 
 def backtest_only(
     config: JobConfig, progress: Advance | None = None, left_out: Collection[str] = frozenset()
 ) -> JobReport:
-    """Train and backtest every segment of the source but those left out; register nothing. Raises SourceError."""
-    started, progress, train_all = time.monotonic(), progress or Silent(), engine_of(config)
-    reports: list[SegmentReport] = []
-    with open_source(config, left_out) as history:
-        progress.start(history.segments)
-        for outcomes in train_all(history.chunks(_chunk_size(config, history)), config):
-            reports += _told([reported(outcome) for outcome in outcomes], progress)
-        reports += _keyless(history.keyless, config)
-    return _report(reports, started, None)
+    """Train and backtest every segment of the source but those left out; register nothing.
+
+    Raises SourceError, and TrainingError when the engine cannot be had.
+    """
+    started, connection, ledger = time.monotonic(), open_engine(config), Ledger()
+    with open_source(config, left_out) as history, connection as engine:
+        outcomes = trained_by(engine, history, config)
+        _follow(outcomes, lambda chunk: list(map(reported, chunk)), ledger, history.segments, progress)
+    return _report(ledger, started, None)
+
+
+def trained_by(engine: Engine, history: History, config: JobConfig) -> Iterator[Sequence[Outcome]]:
+    """The outcomes of a history's segments as they are ready, and at last that of rows without one."""
+    chunks = history.chunks(_chunk_size(config, history.segments, engine.workers))
+    with closing(engine.train_all(chunks)) as outcomes:
+        yield from outcomes
+    yield _keyless(history.keyless, config)
+
+
+def _follow(
+    outcomes: Iterable[Sequence[Outcome]],
+    record: Callable[[Sequence[Outcome]], Sequence[SegmentReport]],
+    ledger: Ledger,
+    segments: int,
+    progress: Advance | None,
+) -> None:
+    """Put outcomes on record as they come, and tell how far that is; rows without a segment are only told of."""
+    progress = progress or Silent()
+    progress.start(segments)
+    for chunk in outcomes:
+        reports = record([one for one in chunk if one.segment])
+        ledger.add(reports)
+        ledger.add(reported(one) for one in chunk if not one.segment)
+        progress.advance({report.segment: report.status != "failed" for report in reports})
 
 
 def open_source(config: JobConfig, left_out: Collection[str] = frozenset()) -> AbstractContextManager[History]:
@@ -100,27 +130,21 @@ def open_source(config: JobConfig, left_out: Collection[str] = frozenset()) -> A
     return open_history(config.source, config.model.history_columns, config.segments, left_out)
 
 
-def _chunk_size(config: JobConfig, history: History) -> int:
-    """At most what the configuration says, and small enough that every process gets a few."""
-    return max(1, min(config.chunk, history.segments // (4 * (config.workers or os.cpu_count() or 1))))
+def _chunk_size(config: JobConfig, segments: int, workers: int) -> int:
+    """At most what the configuration says, and small enough that every worker gets a few."""
+    return max(1, min(config.chunk, segments // (_CHUNKS_A_WORKER * workers)))
 
 
-def _told(reports: list[SegmentReport], progress: Advance) -> list[SegmentReport]:
-    for report in reports:
-        progress.advance(report.segment, report.status != "failed")
-    return reports
-
-
-def _keyless(keyless: Keyless, config: JobConfig) -> list[SegmentReport]:
-    """The report of rows without a segment, if there are any."""
+def _keyless(keyless: Keyless, config: JobConfig) -> list[Failed]:
+    """What is said of rows without a segment, if there are any."""
     if not keyless.count:
         return []
     column = config.source.columns.segment
     more = f" and {keyless.count - len(keyless.rows)} more" if keyless.count > len(keyless.rows) else ""
     places = ", ".join(f"row {row}" for row in keyless.rows)
     count = "1 row has" if keyless.count == 1 else f"{keyless.count} rows have"
-    fault = Fault("missing_segment", f"In column {column!r}, {count} no key: {places}{more}.", column, keyless.rows)
-    return [SegmentReport("", "failed", faults=(fault,))]
+    message = f"In column {column!r}, {count} no key: {places}{more}."
+    return [Failed("", (Fault("missing_segment", message, column, keyless.rows),))]
 
 
 def job_params(config: JobConfig, segments: int, stale_before: datetime | None = None) -> dict[str, str]:
@@ -139,6 +163,13 @@ def config_params(config: JobConfig) -> dict[str, str]:
     return params
 
 
+def _log_summary(log: JobLog, report: JobReport) -> None:
+    """Put the whole report and the job's figures on its run. Raises RegistryError."""
+    with TemporaryDirectory() as folder:
+        report.write(Path(folder) / "report.json")
+        log.log_summary(Path(folder), _job_metrics(report))
+
+
 def _job_metrics(report: JobReport) -> dict[str, float]:
     means = {f"backtest.{name}": value for name, value in report.mean_metrics.items()}
     naive = {f"backtest.baseline_{name}": value for name, value in report.mean_baseline.items()}
@@ -146,8 +177,5 @@ def _job_metrics(report: JobReport) -> dict[str, float]:
     return {**{f"segments.{name}": float(count) for name, count in report.totals.items()}, **means, **naive, **stock}
 
 
-def _report(
-    segments: list[SegmentReport], started: float, run_id: str | None, notes: tuple[str, ...] = ()
-) -> JobReport:
-    in_order = tuple(sorted(segments, key=lambda segment: segment.segment))
-    return JobReport(in_order, time.monotonic() - started, run_id, notes)
+def _report(ledger: Ledger, started: float, run_id: str | None, notes: tuple[str, ...] = ()) -> JobReport:
+    return JobReport(ledger, time.monotonic() - started, run_id, notes)

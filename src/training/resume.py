@@ -12,10 +12,12 @@ from registry.registry import Registry
 from registry.unfinished import Left, end_runs, find_job, finish_aliases, versions_of
 from registry.versions import ModelVersion
 from training.config import JobConfig
+from training.engines import open_engine
 from training.errors import ConfigError
-from training.job import JOB_NAME, SEGMENTS_FOUND, STALE_BEFORE, carry_out, config_params, open_source
+from training.job import JOB_NAME, SEGMENTS_FOUND, STALE_BEFORE, carry_out, config_params, open_source, trained_by
+from training.ledger import Ledger, SegmentReport
 from training.progress import Advance
-from training.report import JobReport, SegmentReport
+from training.report import JobReport
 from training.retrain import fresh_segments
 
 _HOW = {"workers", "chunk", "engine"}  # sections that change a job's pace and nothing of what it makes
@@ -39,16 +41,18 @@ def resume_job(
     if SEGMENTS_FOUND not in params:
         raise NotResumable(f"run {run_id} is no training job's, or was cut short before it had begun: start a new job")
     check_same(params, config_params(config), run_id)
+    connection = open_engine(config)
     if begun is not None:
         begun(run_id)
     end_runs(registry, run_id)
-    done, left = _what_is_done(registry, run_id, config.promote)
+    ledger, left = _what_is_done(registry, run_id, config.promote)
     finish_aliases(registry, left)
     stale_before = params.get(STALE_BEFORE)
     fresh = fresh_segments(registry, datetime.fromisoformat(stale_before)) if stale_before else frozenset[str]()
-    with open_source(config, fresh | done.keys()) as history:
-        log = JobLog(registry, JOB_NAME, {}, unfinished=run_id)
-        return carry_out(config, registry, history, log, progress, started, done.values())
+    done = {one.segment for one in left}
+    with open_source(config, fresh | done) as history, connection as engine:
+        log, outcomes = JobLog(registry, JOB_NAME, {}, unfinished=run_id), trained_by(engine, history, config)
+        return carry_out(config, registry, log, outcomes, history.segments, progress, started, ledger)
 
 
 def check_same(before: Mapping[str, str], now: Mapping[str, str], run_id: str) -> None:
@@ -86,12 +90,12 @@ def report_of(version: ModelVersion) -> SegmentReport:
     )
 
 
-def _what_is_done(registry: Registry, run_id: str, promote: bool) -> tuple[dict[str, SegmentReport], list[Left]]:
-    """The segments that have a version of the job, and what those versions were to become."""
-    done: dict[str, SegmentReport] = {}
-    left: list[Left] = []
+def _what_is_done(registry: Registry, run_id: str, promote: bool) -> tuple[Ledger, list[Left]]:
+    """The reports of the segments that have a version of the job, and what those versions were to become."""
+    ledger, left = Ledger(), list[Left]()
     for version in versions_of(registry, run_id):
-        report = done[version.segment] = report_of(version)
+        report = report_of(version)
+        ledger.add([report])
         wanted = promote and report.decision == "promote"
         left.append(Left(version.segment, version.version, version.created, wanted, " ".join(report.reasons)))
-    return done, left
+    return ledger, left

@@ -13,7 +13,7 @@ from registry.registry import Registry
 from registry.unfinished import JOB_TAG
 from training.config import JobConfig
 from training.gate import Decision, decide
-from training.report import SegmentReport
+from training.ledger import SegmentReport
 from training.segment import Failed, Outcome, Trained
 
 

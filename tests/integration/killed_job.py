@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,6 +18,7 @@ from registry.tables import writer
 from registry.tables.writer import BulkWriter
 from training import job
 from training.config import JobConfig
+from training.engines.work import Engine
 from training.segment import Outcome, train_chunk
 from training.spool import Chunk
 
@@ -34,9 +36,14 @@ ONE_BY_ONE: dict[str, tuple[Any, str, bool]] = {
 }
 
 
-def train_here(chunks: Iterable[Chunk], config: JobConfig) -> Iterator[list[Outcome]]:
+@contextmanager
+def engine_here(config: JobConfig) -> Iterator[Engine]:
     """An engine without processes, whose start takes seconds: chunk after chunk, in order."""
-    return (train_chunk(chunk, config) for chunk in chunks)
+
+    def train_all(chunks: Iterable[Chunk]) -> Generator[list[Outcome], None, None]:
+        return (train_chunk(chunk, config) for chunk in chunks)
+
+    yield Engine(config.workers or 1, train_all)
 
 
 def use_the_api() -> None:
@@ -50,7 +57,7 @@ def die(store: str, config: JobConfig, moment: str, told: Connection) -> None:
         use_the_api()
     owner, name, after = (IN_BULK | ONE_BY_ONE)[moment]
     setattr(owner, name, _deadly(getattr(owner, name), after))
-    job.engine_of = lambda _: train_here  # type: ignore[assignment]
+    job.open_engine = engine_here
     job.run_job(config, Registry(store), begun=told.send)
 
 

@@ -23,10 +23,11 @@ from forecasting.errors import Fault
 from registry.registry import Registry
 from tests.unit.training.workers import chunk_of, echo_or_die, fail, tell_code, train_after_an_accident
 from training.config import JobConfig, load_config
+from training.engines.work import Work
 from training.errors import ConfigError, SourceError, TrainingError
 from training.job import run_job
-from training.segment import Failed, Outcome, Trained, train_segment
-from training.spool import open_history
+from training.segment import Failed, Outcome, Trained, train_chunk, train_segment
+from training.spool import Chunk, open_history
 
 pytestmark = [
     pytest.mark.engines,
@@ -118,9 +119,17 @@ def config_of(source: Path, engine: str = "local", **overrides: object) -> JobCo
 
 
 def trained_by(engine: str, config: JobConfig, **work: Any) -> list[Outcome]:
-    train_all = import_module(f"training.engines.{engine}").train_all
     with open_history(config.source, patterns=config.segments) as history:
-        return flat(train_all(history.chunks(config.chunk), config, **work))
+        return flat(train_all(engine, history.chunks(config.chunk), config, **work))
+
+
+def train_all(
+    engine: str, chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk
+) -> Iterator[list[Outcome]]:
+    """Connect, and train as a job does."""
+    with import_module(f"training.engines.{engine}").connect(config, work) as connected:
+        assert connected.workers == WORKERS
+        yield from connected.train_all(chunks)
 
 
 def flat(chunks: Iterable[list[Outcome]]) -> list[Outcome]:
@@ -173,8 +182,7 @@ def test_a_killed_worker_costs_only_time(
 def test_a_segment_that_kills_its_workers_fails_alone(engine: str, source: Path) -> None:
     """Its neighbours in the chunk are trained, with one thread."""
     chunks = [chunk_of("a"), chunk_of("b", "poison", "c"), chunk_of("d")]
-    train_all = import_module(f"training.engines.{engine}").train_all
-    outcomes = flat(train_all(iter(chunks), config_of(source, engine), echo_or_die))
+    outcomes = flat(train_all(engine, iter(chunks), config_of(source, engine), echo_or_die))
     codes = {outcome.segment: outcome.faults[0].code for outcome in outcomes if isinstance(outcome, Failed)}
     assert len(outcomes) == len(codes) == 5
     assert codes.pop("poison") == "worker_died"
@@ -192,8 +200,7 @@ def test_few_chunks_are_drawn_ahead(engine: str, source: Path) -> None:
             drawn += 1
             yield chunk_of(letter)
 
-    train_all = import_module(f"training.engines.{engine}").train_all
-    outcomes = train_all(counted(), config_of(source, engine), echo_or_die)
+    outcomes = train_all(engine, counted(), config_of(source, engine), echo_or_die)
     taken = [next(outcomes)]
     assert drawn <= 2 * WORKERS
     taken += outcomes
@@ -203,9 +210,8 @@ def test_few_chunks_are_drawn_ahead(engine: str, source: Path) -> None:
 @pytest.mark.parametrize("engine", CLUSTERS, indirect=True)
 def test_what_the_work_raises_ends_the_job(engine: str, source: Path) -> None:
     """It is no segment's fault when a cluster cannot run the code."""
-    train_all = import_module(f"training.engines.{engine}").train_all
     with pytest.raises(TrainingError, match=r"requirements/train\.txt(.|\n)*nothing to train 'a' with"):
-        flat(train_all([chunk_of("a")], config_of(source, engine), fail))
+        flat(train_all(engine, [chunk_of("a")], config_of(source, engine), fail))
 
 
 class KillsAWorker:

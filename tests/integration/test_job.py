@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from registry.registry import Registry
 from training.config import JobConfig, load_config
 from training.errors import SourceError
 from training.job import backtest_only, run_job
-from training.report import JobReport, SegmentReport
+from training.ledger import SegmentReport
+from training.report import JobReport
 
 SOUND = ["user_42_groceries", "a/b:c %é🍎"]
 BROKEN = {
@@ -76,8 +78,9 @@ class Counting:
     def start(self, total: int) -> None:
         self.total = total
 
-    def advance(self, segment: str, ok: bool) -> None:
-        self.oks[segment] = ok
+    def advance(self, segments: Mapping[str, bool]) -> None:
+        assert not self.oks.keys() & segments
+        self.oks.update(segments)
 
 
 def config_of(source: Path, **overrides: object) -> JobConfig:

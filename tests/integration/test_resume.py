@@ -23,7 +23,8 @@ from tests.integration.test_concurrent_writers import orphans
 from training.config import JobConfig, load_config
 from training.errors import ConfigError
 from training.job import run_job
-from training.report import JobReport, SegmentReport
+from training.ledger import SegmentReport
+from training.report import JobReport
 from training.resume import resume_job
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -36,7 +37,8 @@ BROKEN = "broken"
 @pytest.fixture(autouse=True)
 def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """How chunks are trained is not the question here; tests/e2e/test_killed_job.py runs the real command."""
-    monkeypatch.setattr("training.job.engine_of", lambda _: killed_job.train_here)
+    for module in ("job", "resume"):
+        monkeypatch.setattr(f"training.{module}.open_engine", killed_job.engine_here)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_a_resumed_job_reports_what_it_did_before(registry: Registry, source: Pa
     registry.client.update_run(first.run_id, status="RUNNING")
     again = resume_job(first.run_id or "", config_of(source, segments=("shop*",), workers=2, chunk=3), registry)
     assert [told(segment) for segment in again.segments] == [told(segment) for segment in first.segments]
-    assert first.segments[0].metrics
+    assert next(iter(first.segments)).metrics
     assert again.mean_metrics == first.mean_metrics
     assert len(registry.versions(SEGMENTS[0])) == 1
 
@@ -222,7 +224,7 @@ def test_only_stale_segments_are_trained_again_and_a_killed_retraining_resumes_w
     assert [len(registry.versions(segment)) for segment in SEGMENTS] == [1, 1, 2, 1]
 
     nothing = run_job(config, registry, stale_before=stale_before)
-    assert (nothing.run_id, nothing.segments, nothing.exit_code) == (None, (), 0)
+    assert (nothing.run_id, len(nothing.segments), nothing.exit_code) == (None, 0, 0)
     assert "nothing to train" in nothing.notes[0]
 
 

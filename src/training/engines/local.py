@@ -13,18 +13,24 @@ from contextlib import contextmanager
 from itertools import chain, islice
 
 from training.config import JobConfig
-from training.engines.work import IN_FLIGHT, ONE_THREAD, Work, died
+from training.engines.work import IN_FLIGHT, ONE_THREAD, Engine, Work, died
 from training.segment import Outcome, train_chunk
 from training.spool import Chunk
 
 
-def train_all(chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk) -> Iterator[list[Outcome]]:
-    """Train every chunk, and yield the outcomes of each in the order in which they are ready.
-
-    chunks are drawn as they are needed, so that a source may be larger than memory. Segments that were under way when
-    a worker process died are tried once more, each alone: only the one that kills its worker fails.
-    """
+@contextmanager
+def connect(config: JobConfig, work: Work = train_chunk) -> Iterator[Engine]:
+    """This machine's processes, started when there are chunks."""
     workers = config.workers or os.cpu_count() or 1
+    yield Engine(workers, lambda chunks: _train_all(chunks, config, work, workers))
+
+
+def _train_all(
+    chunks: Iterable[Chunk], config: JobConfig, work: Work, workers: int
+) -> Generator[list[Outcome], None, None]:
+    """Segments that were under way when a worker process died are tried once more, each alone: only the one that
+    kills its worker fails.
+    """
     waiting, struck = iter(chunks), list[Chunk]()
     while (yield from _until_it_breaks(waiting, config, work, struck, workers, IN_FLIGHT * workers)):
         pass

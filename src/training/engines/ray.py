@@ -6,7 +6,7 @@ to Ray already: then that connection's runtime environment has to bring it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
@@ -15,7 +15,7 @@ from ray import exceptions
 import forecasting
 import training
 from training.config import JobConfig
-from training.engines.work import ONE_THREAD, Work, WorkerDied, as_ready, train_or_part
+from training.engines.work import ONE_THREAD, Engine, Work, WorkerDied, as_ready, train_or_part
 from training.errors import TrainingError
 from training.segment import Outcome, train_chunk
 from training.spool import Chunk
@@ -29,13 +29,9 @@ _DEATHS = (
 )
 
 
-def train_all(
-    chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk
-) -> Generator[list[Outcome], None, None]:
-    """Train every chunk, and yield the outcomes of each in the order in which they are ready.
-
-    Raises TrainingError when there is no such cluster, or when its machines cannot run our code.
-    """
+@contextmanager
+def connect(config: JobConfig, work: Work = train_chunk) -> Iterator[Engine]:
+    """A cluster's CPUs. Raises TrainingError when there is no such cluster."""
     with _connected(config.engine.address):
         # Tries are counted by train_or_part: Ray would retry for ever what it has killed for its memory.
         task = ray.remote(num_cpus=1, max_retries=0)(work).options(runtime_env={"env_vars": ONE_THREAD})
@@ -51,7 +47,7 @@ def train_all(
             return outcomes
 
         workers = config.workers or int(ray.cluster_resources().get("CPU", 1))
-        yield from as_ready(chunks, lambda chunk: train_or_part(chunk, run), workers)
+        yield Engine(workers, lambda chunks: as_ready(chunks, lambda chunk: train_or_part(chunk, run), workers))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from pyspark.sql import SparkSession
 import forecasting
 import training
 from training.config import EngineConfig, JobConfig
-from training.engines.work import ONE_THREAD, Work, WorkerDied, as_ready, train_or_part
+from training.engines.work import ONE_THREAD, Engine, Work, WorkerDied, as_ready, train_or_part
 from training.errors import TrainingError
 from training.segment import Outcome, train_chunk
 from training.spool import Chunk
@@ -40,17 +40,12 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
-def train_all(
-    chunks: Iterable[Chunk], config: JobConfig, work: Work = train_chunk
-) -> Generator[list[Outcome], None, None]:
-    """Train every chunk, and yield the outcomes of each in the order in which they are ready.
-
-    Raises TrainingError when there is no such cluster, or when its machines cannot run our code.
-    """
+@contextmanager
+def connect(config: JobConfig, work: Work = train_chunk) -> Iterator[Engine]:
+    """A cluster's cores. Raises TrainingError when there is no such cluster."""
     with _context(config.engine) as context:
-        run = runner(context, config, work)
-        workers = config.workers or context.defaultParallelism
-        yield from as_ready(chunks, lambda chunk: train_or_part(chunk, run), workers)
+        run, workers = runner(context, config, work), config.workers or context.defaultParallelism
+        yield Engine(workers, lambda chunks: as_ready(chunks, lambda chunk: train_or_part(chunk, run), workers))
 
 
 def runner(context: SparkContext, config: JobConfig, work: Work) -> Callable[[Chunk], list[Outcome]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -22,6 +23,18 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 _TRIES = 2
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What trains chunks, as long as its connection is open. workers: how many chunks at a time.
+
+    train_all: draws chunks as it needs them, so that a source may be larger than memory, and yields the outcomes of
+    each in the order in which they are ready. Raises TrainingError when the workers cannot run our code.
+    """
+
+    workers: int
+    train_all: Callable[[Iterable[Chunk]], Generator[list[Outcome], None, None]]
 
 
 class WorkerDied(TrainingError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.unit.training.workers import chunk_of, echo_or_die
 from training.config import load_config
-from training.engines.local import train_all
+from training.engines import local
 from training.segment import Failed
 
 CONFIG = load_config(None, {"source.path": "a.csv", "workers": 2})
@@ -19,7 +19,8 @@ CONFIG = load_config(None, {"source.path": "a.csv", "workers": 2})
 def outcomes_of(*chunks: str) -> dict[str, str]:
     """Train chunks of segments that are named by single letters, or by * for the one that kills its process."""
     made = [chunk_of(*("poison" if key == "*" else key for key in keys)) for keys in chunks]
-    outcomes = [outcome for outcomes in train_all(iter(made), CONFIG, echo_or_die) for outcome in outcomes]
+    with local.connect(CONFIG, echo_or_die) as engine:
+        outcomes = [outcome for outcomes in engine.train_all(iter(made)) for outcome in outcomes]
     assert len(outcomes) == sum(map(len, chunks))
     return {outcome.segment: outcome.faults[0].code for outcome in outcomes if isinstance(outcome, Failed)}
 

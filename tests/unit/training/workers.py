@@ -15,7 +15,7 @@ import pandas as pd
 import training
 from forecasting.errors import Fault
 from training.config import JobConfig, load_config
-from training.engines.local import train_all
+from training.engines import local
 from training.segment import Failed, Outcome, train_chunk
 from training.spool import Chunk
 
@@ -62,7 +62,8 @@ def train_after_an_accident(chunk: Chunk, config: JobConfig) -> list[Outcome]:
 
 
 if __name__ == "__main__":
-    for outcomes in train_all([chunk_of("a")], load_config(None, {"source.path": "a.csv"}), tell_process):
-        for outcome in outcomes:
-            print(outcome.faults[0].code if isinstance(outcome, Failed) else "", flush=True)  # noqa: T201
-        signal.pause()
+    with local.connect(load_config(None, {"source.path": "a.csv"}), tell_process) as engine:
+        for outcomes in engine.train_all([chunk_of("a")]):
+            for outcome in outcomes:
+                print(outcome.faults[0].code if isinstance(outcome, Failed) else "", flush=True)  # noqa: T201
+            signal.pause()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from training.config import load_config
-from training.engines import engine_of, local
+from training.engines import open_engine
 from training.errors import ConfigError
 
 
 def test_processes_on_this_machine_are_the_default() -> None:
-    assert engine_of(load_config(None, {"source.path": "a.csv"})) is local.train_all
+    with open_engine(load_config(None, {"source.path": "a.csv"})) as engine:
+        assert engine.workers == os.cpu_count()
+    with open_engine(load_config(None, {"source.path": "a.csv", "workers": 3})) as engine:
+        assert engine.workers == 3
 
 
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("spark", "pyspark")])
@@ -25,7 +29,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(
         monkeypatch.setitem(sys.modules, name, None)
     config = load_config(None, {"source.path": "a.csv", "engine.name": engine})
     with pytest.raises(ConfigError, match=rf"'{engine}' needs .*'({package}|py4j)[^']*'.*requirements/engines\.txt"):
-        engine_of(config)
+        open_engine(config)
 
 
 def test_an_address_is_no_use_to_processes_on_this_machine() -> None:
