@@ -1,7 +1,7 @@
 """API keys: a file of their hashes, and who is let in by it.
 
-A key is `fk_<id>_<secret>`. The secret has 192 random bits, so its SHA-256 says nothing that could be guessed at;
-a slow hash is for passwords, which people choose, and would let anybody keep this service busy with wrong keys.
+A key is `fk_<id>_<secret>`. The secret has 192 random bits, so the key's SHA-256 says nothing that could be guessed
+at; a slow hash is for passwords, which people choose, and would let anybody keep this service busy with wrong keys.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ApiKey(BaseModel):
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="Of the secret, in hexadecimal.")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="Of the whole key, in hexadecimal.")]
     segments: tuple[Annotated[str, Field(min_length=1, max_length=250)], ...]
     rate: Rate | None = None
     inline: bool = True
@@ -92,12 +92,13 @@ def create_key(
 
     Raises KeyFileError.
     """
-    secret = secrets.token_hex(24)
+    key_id = secrets.token_hex(6)
+    credential = f"{PREFIX}{key_id}_{secrets.token_hex(24)}"
     try:
         key = ApiKey(
-            id=secrets.token_hex(6),
+            id=key_id,
             name=name,
-            sha256=hashlib.sha256(secret.encode()).hexdigest(),
+            sha256=_digest(credential).hex(),
             segments=segments,
             rate=rate,
             inline=inline,
@@ -109,7 +110,7 @@ def create_key(
         raise KeyFileError(f"no such key can be made: {_first_fault(error)}") from error
     with _changing(path) as keys:
         keys.append(key)
-    return key, f"{PREFIX}{key.id}_{secret}"
+    return key, credential
 
 
 def revoke_key(path: Path, key_id: str) -> ApiKey:
@@ -133,21 +134,19 @@ class KeyRing:
         self._now = now
         self._look_at = 0.0
         self._seen: object = None
-        self._entries: dict[str, tuple[bytes, float, Caller]] = {}
+        self._entries: dict[bytes, _Entry] = {}
         self._read_anew(first=True)
 
     def find(self, credential: str) -> Caller | None:
         """The caller whose key this is, None for any other text.
 
-        Whatever the text is, one hash is made and one digest compared, so that the time taken does not tell an
-        unknown id from a wrong secret.
+        A key is found by its digest, not by its id, so that a wrong secret takes the very path of an unknown id.
         """
         if time.monotonic() >= self._look_at:
             self._read_anew()
-        key_id, _, secret = credential.removeprefix(PREFIX).partition("_")
-        digest = hashlib.sha256(secret.encode(errors="replace")).digest()
-        kept, until, caller = self._entries.get(key_id, _NO_ENTRY)
-        if hmac.compare_digest(kept, digest) and credential.startswith(PREFIX) and self._now() < until:
+        digest = _digest(credential)
+        kept, until, caller = self._entries.get(digest[:_INDEXED], _NO_ENTRY)
+        if hmac.compare_digest(kept, digest) and self._now() < until:
             return caller
         return None
 
@@ -168,16 +167,22 @@ class KeyRing:
                 raise
             log.error("the keys stay as they were: %s", error)
             return
-        self._entries = {
-            key.id: (bytes.fromhex(key.sha256), key.expires.timestamp() if key.expires else float("inf"), key.caller())
-            for key in keys
-            if key.revoked is None
-        }
+        entries = (_entry(key) for key in keys if key.revoked is None)
+        self._entries = {entry[0][:_INDEXED]: entry for entry in entries}
         log.info("%s API keys are valid", len(self._entries))
 
 
-# No secret has this digest: whoever found one that has would have inverted SHA-256.
-_NO_ENTRY = (bytes(32), 0.0, Caller("nobody", ()))
+_Entry = tuple[bytes, float, Caller]  # digest, end in seconds since 1970, whom it lets in
+_INDEXED = 8  # bytes of a digest by which it is found; all of it is compared
+_NO_ENTRY: _Entry = (bytes(32), 0.0, Caller("nobody", ()))  # nobody knows a text that has this digest
+
+
+def _entry(key: ApiKey) -> _Entry:
+    return bytes.fromhex(key.sha256), key.expires.timestamp() if key.expires else float("inf"), key.caller()
+
+
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode(errors="replace")).digest()
 
 
 @contextlib.contextmanager

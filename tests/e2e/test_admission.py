@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +15,12 @@ import pytest
 from prophet import Prophet
 
 from benchmarks.servers import ROOT
+from benchmarks.servers import serving as running
 from registry.log import JobLog
 from registry.registry import Registry
 from tests.e2e.conftest import Service, serve
 
-BENTO_SERVE = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService", "--port", "0"]
+BENTO_SERVE = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService"]
 
 
 def _keys(path: Path, *words: str) -> str:
@@ -55,22 +54,21 @@ def guarded(
 
 def test_keys_open_their_segments_until_they_are_revoked(guarded: Service, keys_file: Path) -> None:
     """Made, used, listed and revoked while the service runs; each change counts within seconds."""
-    service = guarded
-    assert service.forecast(model_id="user_1_food").status_code == 401
+    assert guarded.forecast(model_id="user_1_food").status_code == 401
     key = _keys(keys_file, "create", "alice", "--segments", "user_1_*")
     assert re.fullmatch(r"fk_[0-9a-f]{12}_[0-9a-f]{48}", key)
-    service.http.headers["Authorization"] = f"Bearer {key}"
-    service.until(lambda answer: answer.status_code == 200, model_id="user_1_food", periods=2)
-    assert service.forecast(model_id="user_2_food").status_code == 403
-    assert service.forecast(model_id="user_2_nothing").text == service.forecast(model_id="user_2_food").text
-    assert [model["model_id"] for model in service.http.get("/models").json()["models"]] == ["user_1_food"]
-    assert service.http.get("/metrics").status_code == 403
+    guarded.http.headers["Authorization"] = f"Bearer {key}"
+    guarded.until(lambda answer: answer.status_code == 200, model_id="user_1_food", periods=2)
+    assert guarded.forecast(model_id="user_2_food").status_code == 403
+    assert guarded.forecast(model_id="user_2_nothing").text == guarded.forecast(model_id="user_2_food").text
+    assert [model["model_id"] for model in guarded.http.get("/models").json()["models"]] == ["user_1_food"]
+    assert guarded.http.get("/metrics").status_code == 403
 
     listed = _keys(keys_file, "list")
     assert "alice" in listed
     assert key.split("_")[2] not in listed
     assert "revoked" in _keys(keys_file, "revoke", key.split("_")[1])
-    service.until(lambda answer: answer.status_code == 401, model_id="user_1_food")
+    guarded.until(lambda answer: answer.status_code == 401, model_id="user_1_food")
     assert "revoked" in _keys(keys_file, "list")
 
 
@@ -92,7 +90,7 @@ def test_nothing_listens_beyond_loopback_without_keys(store: str) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FORECAST_")}
     environment["MLFLOW_TRACKING_URI"] = store
     for command in (
-        [*BENTO_SERVE, "--host", "0.0.0.0"],
+        [*BENTO_SERVE, "--port", "0", "--host", "0.0.0.0"],
         [sys.executable, "-m", "cli", "serve", "--host", "0.0.0.0", "--tracking-uri", store],
     ):
         done = subprocess.run(
@@ -103,34 +101,14 @@ def test_nothing_listens_beyond_loopback_without_keys(store: str) -> None:
         assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_service_that_nobody_told_where_to_listen_listens_on_loopback(store: str, tmp_path: Path) -> None:
+def test_a_service_that_nobody_told_where_to_listen_listens_on_loopback(store: str) -> None:
     """BentoML's own default would be every address."""
-    port = _free_port()
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "BENTOML_DO_NOT_TRACK": "true"}
-    command = [*BENTO_SERVE[:-1], str(port)]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not _listening(port):
-            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
-            time.sleep(0.2)
-        assert _listening(port) == {"127.0.0.1"}
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _listening(port: int) -> set[str]:
-    """The addresses on which somebody listens at this port."""
-    return {
-        connection.laddr.ip
-        for connection in psutil.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    command = [*BENTO_SERVE, "--port", "{port}"]
+    with running(command, ready="/livez", env={"MLFLOW_TRACKING_URI": store}, patience=240) as url:
+        port = httpx.URL(url).port
+        listening = {
+            connection.laddr.ip
+            for connection in psutil.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        }
+    assert listening == {"127.0.0.1"}
