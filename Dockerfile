@@ -1,6 +1,9 @@
 # The serving image: everything locked, nothing that builds in the last stage, not root.
 #   docker build -t prophet-serving .
-#   docker run -p 127.0.0.1:3000:3000 -e MLFLOW_TRACKING_URI=http://mlflow:5000 prophet-serving
+#   docker run -p 3000:3000 -e MLFLOW_TRACKING_URI=http://mlflow:5000 \
+#     -e FORECAST_KEYS_FILE=/etc/forecast/keys.json -v /etc/forecast:/etc/forecast:ro prophet-serving
+# It listens on every address, so it ends at once where it is given neither keys nor tokens nor leave to do without
+# (docs/security.md).
 FROM docker.io/library/python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /app/venv

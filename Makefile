@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
+AUDIT := $(VENV)/audit
 
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-slow test-engines check format openapi lock bento bench clean
+.PHONY: help setup demo train serve test test-slow test-engines check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,15 @@ check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 	$(BIN)/lint-imports
 	PYTHONPATH=src $(BIN)/python -m serving.openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is stale: make openapi"; exit 1; }
 
+# An environment of its own: what audits packages is none of ours.
+$(AUDIT)/.ready: requirements/audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
+
+audit: $(AUDIT)/.ready ## known vulnerabilities of what is locked, by pip-audit; says so where nobody can be asked
+	$(AUDIT)/bin/python scripts/audit.py
+
 format: $(READY) ## let ruff format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -80,7 +90,7 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 bench: $(READY) ## all benchmarks
-	@failed=; for name in forecasting intervals solvers accuracy serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
+	@failed=; for name in forecasting intervals solvers accuracy admission serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
 	if [ -n "$$failed" ]; then echo "below a bar:$$failed"; exit 1; fi
 
 bench-%: $(READY) ## one benchmark, such as bench-serving

@@ -10,3 +10,4 @@ compile --extra engines --constraints requirements/dev.txt pyproject.toml --outp
 compile --extra train --constraints requirements/dev.txt pyproject.toml --output-file requirements/train.txt
 compile benchmarks/peers/statsforecast.in --output-file requirements/peers.txt
 echo "uv" | compile --output-file requirements/uv.txt -
+echo "pip-audit" | compile --output-file requirements/audit.txt -

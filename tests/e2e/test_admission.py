@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import jwt
 import psutil
 import pytest
 from prophet import Prophet
@@ -21,6 +23,8 @@ from registry.registry import Registry
 from tests.e2e.conftest import Service, serve
 
 BENTO_SERVE = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService"]
+ISSUER = "https://project.supabase.test/auth/v1"
+SECRET = "a secret of at least thirty-two bytes"
 
 
 def _keys(path: Path, *words: str) -> str:
@@ -48,7 +52,8 @@ def guarded(
     with JobLog(registry, "test", {}) as job:
         for segment in ("user_1_food", "user_2_food"):
             registry.promote(segment, job.log_segment(segment, prophet, params={}, metrics={}, tags={}).version)
-    with serve(store, folder, FORECAST_KEYS_FILE=str(keys_file)) as service:
+    tokens = {"FORECAST_JWT_ISSUER": ISSUER, "FORECAST_JWT_SECRET": SECRET}
+    with serve(store, folder, FORECAST_KEYS_FILE=str(keys_file), **tokens) as service:
         yield service
 
 
@@ -70,6 +75,22 @@ def test_keys_open_their_segments_until_they_are_revoked(guarded: Service, keys_
     assert "revoked" in _keys(keys_file, "revoke", key.split("_")[1])
     guarded.until(lambda answer: answer.status_code == 401, model_id="user_1_food")
     assert "revoked" in _keys(keys_file, "list")
+
+
+def test_a_user_s_token_opens_his_segments(guarded: Service) -> None:
+    """By default those of `user_{sub}_*`; an expired or unsigned one opens nothing."""
+    claims = {"iss": ISSUER, "aud": "authenticated", "sub": "1", "exp": int(time.time()) + 600}
+    tokens = {
+        "good": jwt.encode(claims, SECRET),
+        "expired": jwt.encode({**claims, "exp": int(time.time()) - 600}, SECRET),
+        "unsigned": jwt.encode(claims, None, "none"),
+    }
+    statuses = {}
+    for name, token in tokens.items():
+        guarded.http.headers["Authorization"] = f"Bearer {token}"
+        asked = [guarded.forecast(model_id=f"user_{user}_food", periods=2) for user in (1, 2)]
+        statuses[name] = [answer.status_code for answer in asked]
+    assert statuses == {"good": [200, 403], "expired": [401, 401], "unsigned": [401, 401]}
 
 
 def test_what_bentoml_adds_is_no_way_round(guarded: Service) -> None:
