@@ -23,6 +23,8 @@ from pydantic import TypeAdapter
 from serving.app import ForecastApp
 from serving.backend import WorkerBackend
 from serving.catalog import open_registry
+from serving.catalog_health import gauges_of
+from serving.follower import Follower
 from serving.forecaster import Forecaster
 from serving.gate import ListensTooFar, check_host, default_host
 from serving.logs import set_up_logs
@@ -95,9 +97,12 @@ class ForecastService:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
-        self._backend = WorkerBackend(self._ask, open_registry(), settings)
+        registry = open_registry()
+        follower = Follower(registry, settings)
+        metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
+        self._backend = WorkerBackend(self._ask, registry, settings, follower=follower, count_batch=metrics.count_batch)
         http.connect(self._backend, metrics)
+        follower.start()
         settle()
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]

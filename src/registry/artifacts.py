@@ -7,17 +7,22 @@ artifact that brings code is refused, and the model itself is handed on as the J
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from registry.errors import BadArtifact
 
 MAX_MODEL_BYTES = 64 * 2**20
+# The safe loader written in C takes a tenth of the time of the one in Python.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_prophet(location: str, uri: str) -> str:
@@ -26,10 +31,9 @@ def read_prophet(location: str, uri: str) -> str:
     Raises BadArtifact naming what is wrong: unreadable, missing or oversized files, another flavor than prophet,
     code in the artifact, a model that is no JSON.
     """
-    with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
-        files = _Files(location, uri, Path(scratch))
-        data = _checked_data_name(files.read("MLmodel"))
-        text = files.read(data)
+    with _files(location, uri) as read:
+        data = _checked_data_name(read("MLmodel"))
+        text = read(data)
     if not text.startswith('"'):
         return text
     try:
@@ -38,30 +42,40 @@ def read_prophet(location: str, uri: str) -> str:
         raise BadArtifact(f"{data} at {location}: {error}") from error
 
 
-class _Files:
-    """The files of one artifact, fetched one at a time."""
+@contextlib.contextmanager
+def _files(location: str, uri: str) -> Iterator[Callable[[str], str]]:
+    """What reads one file of an artifact after another: where it lies if that is this machine, else fetched first.
 
-    def __init__(self, location: str, uri: str, scratch: Path) -> None:
-        self._location = location
-        self._scratch = scratch
-        self._repository = get_artifact_repository(location, tracking_uri=uri, registry_uri=uri)
+    Raises BadArtifact for a location that no artifact store can have.
+    """
+    try:
+        repository = get_artifact_repository(location, tracking_uri=uri, registry_uri=uri)
+    except Exception as error:  # each kind of artifact store has exceptions of its own
+        raise BadArtifact(f"there is no artifact store for {location}: {error}") from error
+    if isinstance(repository, LocalArtifactRepository):
+        yield lambda name: _read(name, location, lambda: Path(repository.artifact_dir) / name)
+        return
+    with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
+        fetch = repository.download_artifacts
+        yield lambda name: _read(name, location, lambda: Path(fetch(name, scratch)))  # type: ignore[no-untyped-call]
 
-    def read(self, name: str) -> str:
-        try:
-            path = Path(self._repository.download_artifacts(name, str(self._scratch)))  # type: ignore[no-untyped-call]
-            if path.stat().st_size > MAX_MODEL_BYTES:
-                raise BadArtifact(f"{name} at {self._location} is larger than {MAX_MODEL_BYTES} bytes")
-            return path.read_text(encoding="utf-8")
-        except BadArtifact:
-            raise
-        except Exception as error:  # each kind of artifact store has exceptions of its own
-            raise BadArtifact(f"{name} at {self._location} cannot be read: {error}") from error
+
+def _read(name: str, location: str, find: Callable[[], Path]) -> str:
+    try:
+        path = find()
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise BadArtifact(f"{name} at {location} is larger than {MAX_MODEL_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except BadArtifact:
+        raise
+    except Exception as error:  # each kind of artifact store has exceptions of its own
+        raise BadArtifact(f"{name} at {location} cannot be read: {error}") from error
 
 
 def _checked_data_name(text: str) -> str:
     """Say which file holds the model, after refusing an MLmodel that is not a plain prophet one."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _LOADER)
     except yaml.YAMLError as error:
         raise BadArtifact(f"MLmodel is not YAML: {error}") from error
     flavors: Any = document.get("flavors") if isinstance(document, dict) else None

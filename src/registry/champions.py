@@ -42,7 +42,7 @@ def _by_query(registry: Registry) -> Lookup:
         found: list[ModelVersion] = []
         with writing(), engine.connect() as connection:
             for start in range(0, len(names), _NAMES):
-                found += champions_named(connection, names[start : start + _NAMES])
+                found += [one.version for one in champions_named(connection, names[start : start + _NAMES])]
         return {version.segment: version for version in found}
 
     return look_up

@@ -56,16 +56,16 @@ class Registry:
 
     def ping(self) -> None:
         """Ask the store the least that proves it answers."""
-        with self._asking():
+        with self.asking():
             self.client.search_registered_models(max_results=1)
 
     def champion(self, segment: str) -> ModelVersion:
         """The version that is served. Raises UnknownSegment or NoChampion."""
         try:
-            with self._asking():
+            with self.asking():
                 return ModelVersion.of(self.client.get_model_version_by_alias(model_name(segment), CHAMPION))
         except _NotThere:
-            self._registered(segment)
+            self.registered(segment)
             raise NoChampion(f"segment {segment!r} is registered, but no version is its champion") from None
 
     def champions(
@@ -83,7 +83,7 @@ class Registry:
             raise BadPageToken("page_token is not one that the page before gave") from None
 
     def _champions_page(self, limit: int, page_token: str | None, prefix: str) -> tuple[list[ModelVersion], str | None]:
-        with self._asking():
+        with self.asking():
             page = self.client.search_registered_models(
                 names.filter_for_prefix(prefix), max_results=limit, order_by=["name ASC"], page_token=page_token
             )
@@ -93,19 +93,19 @@ class Registry:
     def version(self, segment: str, number: int) -> ModelVersion:
         """One version. Raises UnknownSegment or UnknownVersion."""
         try:
-            with self._asking():
+            with self.asking():
                 return ModelVersion.of(self.client.get_model_version(model_name(segment), str(number)))
         except _NotThere:
-            self._registered(segment)
+            self.registered(segment)
             raise UnknownVersion(f"segment {segment!r} has no version {number}") from None
 
     def versions(self, segment: str) -> list[ModelVersion]:
         """All versions, newest first. Raises UnknownSegment."""
-        name = self._registered(segment).name
+        name = self.registered(segment).name
         found: list[ModelVersion] = []
         token: str | None = None
         while True:
-            with self._asking():
+            with self.asking():
                 page = self.client.search_model_versions(names.filter_for(name), page_token=token)
             found.extend(ModelVersion.of(version) for version in page if version.name == name)
             token = page.token
@@ -114,11 +114,11 @@ class Registry:
 
     def aliases(self, segment: str) -> dict[str, int]:
         """Which version each alias names. Raises UnknownSegment."""
-        return {alias: int(number) for alias, number in self._registered(segment).aliases.items()}
+        return {alias: int(number) for alias, number in self.registered(segment).aliases.items()}
 
     def history(self, segment: str) -> list[Promotion]:
         """The recorded moves of the champion, newest first, the present one on top. Raises UnknownSegment."""
-        model = self._registered(segment)
+        model = self.registered(segment)
         moves = promotions_of(model.tags)
         champion = _champion_number(model)
         if champion is not None and (not moves or moves[-1].version != champion):
@@ -132,7 +132,7 @@ class Registry:
         Raises UnknownSegment or UnknownVersion. Whether its model loads is the caller's to check: see `load`.
         """
         version = self.version(segment, number)
-        previous = _champion_number(self._registered(segment))
+        previous = _champion_number(self.registered(segment))
         return self._move(segment, "promote", version.version, previous, reason)
 
     def rollback(self, segment: str, reason: str = "") -> Promotion:
@@ -141,7 +141,7 @@ class Registry:
         Where the present champion was set by hand and nothing was recorded, that is the version
         numbered before it. Raises UnknownSegment, NoChampion or NothingToRollBackTo.
         """
-        model = self._registered(segment)
+        model = self.registered(segment)
         champion = _champion_number(model)
         if champion is None:
             raise NoChampion(f"segment {segment!r} has no champion to roll back")
@@ -157,12 +157,12 @@ class Registry:
 
     def read(self, version: ModelVersion) -> str:
         """A version's Prophet in its own JSON, running nothing that its artifact carries. Raises BadArtifact."""
-        with self._asking():
-            location = self.client.get_model_version_download_uri(version.name, str(version.version))
-        try:
-            return artifacts.read_prophet(location, self.uri)
-        except BadArtifact as error:
-            raise bad_artifact(version, error) from error
+        return read_at(self.location(version), version, self.uri)
+
+    def location(self, version: ModelVersion) -> str:
+        """Where a version's files lie."""
+        with self.asking():
+            return str(self.client.get_model_version_download_uri(version.name, str(version.version)))
 
     def load(self, version: ModelVersion) -> ForecastModel | Prophet:
         """A version's model as arrays, or the Prophet itself where arrays cannot express it. Raises BadArtifact."""
@@ -172,9 +172,10 @@ class Registry:
         except ModelError as error:
             raise bad_artifact(version, error) from error
 
-    def _registered(self, segment: str) -> RegisteredModel:
+    def registered(self, segment: str) -> RegisteredModel:
+        """MLflow's own view of a segment's model, for this room alone. Raises UnknownSegment."""
         try:
-            with self._asking():
+            with self.asking():
                 return self.client.get_registered_model(model_name(segment))
         except _NotThere:
             raise UnknownSegment(f"no segment {segment!r} is registered") from None
@@ -197,7 +198,7 @@ class Registry:
         """Record the move first and set the alias last: what was cut off in between serves as before."""
         move = Promotion(action, number, previous, datetime.now(UTC), reason[:500])
         name = model_name(segment)
-        with self._asking():
+        with self.asking():
             self.client.set_registered_model_tag(name, *move.as_tag())
         self._set_alias(name, CHAMPION, number)
         self._forget_old_events(name)
@@ -206,7 +207,7 @@ class Registry:
     def _set_alias(self, name: str, alias: str, number: int) -> None:
         for attempt in range(_ALIAS_ATTEMPTS):
             try:
-                with self._asking():
+                with self.asking():
                     self.client.set_registered_model_alias(name, alias, str(number))
                 return
             except RegistryUnavailable:
@@ -215,28 +216,32 @@ class Registry:
                     raise
 
     def _forget_old_events(self, name: str) -> None:
-        with self._asking():
+        with self.asking():
             tags = self.client.get_registered_model(name).tags
             for key in sorted(key for key in tags if key.startswith(EVENT_TAG))[:-KEPT_EVENTS]:
                 self.client.delete_registered_model_tag(name, key)
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
+    def asking(self) -> Iterator[None]:
         """Turn MLflow's errors into ours."""
         try:
             yield
         except MlflowException as error:
             if error.error_code in _ABSENT:
                 raise _NotThere(str(error)) from error
-            raise self._unavailable(error) from error
+            raise store.unavailable(self.uri, error) from error
         except RegistryError:
             raise
         except Exception as error:  # SQLAlchemy's, the driver's or requests' own
-            raise self._unavailable(error) from error
+            raise store.unavailable(self.uri, error) from error
 
-    def _unavailable(self, error: Exception) -> RegistryUnavailable:
-        where = store.without_password(self.uri)
-        return RegistryUnavailable(f"the registry at {where} does not answer: {type(error).__name__}: {error}")
+
+def read_at(location: str, version: ModelVersion, uri: str) -> str:
+    """As `Registry.read`, of a version whose files lie at location, in the store at uri; asks no registry."""
+    try:
+        return artifacts.read_prophet(location, uri)
+    except BadArtifact as error:
+        raise bad_artifact(version, error) from error
 
 
 def bad_artifact(version: ModelVersion, error: Exception) -> BadArtifact:

@@ -112,6 +112,12 @@ def ensure_experiment(client: MlflowClient, uri: str, name: str) -> str:
         return str(found.experiment_id)
 
 
+def unavailable(uri: str, error: Exception) -> RegistryUnavailable:
+    """Say which store does not answer, and what it was that came instead."""
+    where = without_password(uri)
+    return RegistryUnavailable(f"the registry at {where} does not answer: {type(error).__name__}: {error}")
+
+
 def without_password(uri: str) -> str:
     """Write a URI without the password in it, for messages."""
     scheme, separator, rest = uri.partition("://")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
@@ -20,7 +22,7 @@ EVENT_TAG = "champion.event."
 class ModelVersion:
     """One version of a segment's registered model.
 
-    tags are MLflow's, as they are; metrics are those tags that start with `metric.`, as numbers.
+    tags are MLflow's, as they are; metrics are those tags that start with `metric.` and say a finite number.
     """
 
     segment: str
@@ -43,9 +45,33 @@ class ModelVersion:
 
     @property
     def metrics(self) -> dict[str, float]:
-        return {
-            key.removeprefix(METRIC_TAG): float(value) for key, value in self.tags.items() if key.startswith(METRIC_TAG)
-        }
+        found = {}
+        for key, value in self.tags.items():
+            if key.startswith(METRIC_TAG):
+                with contextlib.suppress(ValueError):  # anybody may set a tag
+                    found[key.removeprefix(METRIC_TAG)] = float(value)
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+class Mark(NamedTuple):
+    """What tells one champion of a segment from another.
+
+    registered: when its registered model was made, in milliseconds since 1970: one that was deleted and made again
+    has the same version numbers.
+    """
+
+    segment: str
+    version: int
+    registered: int
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A segment's champion, and where its files lie, for `registry.read_at`."""
+
+    mark: Mark
+    version: ModelVersion
+    location: str
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,18 @@ from forecasting.forecast import prepare
 from forecasting.intervals import Mode
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
-from registry.versions import ModelVersion
 from serving.access import Caller
 from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
+from serving.catalog_health import health_of, problems_of
 from serving.champions import Champions
-from serving.loading import load_arrays
-from serving.model import ServingModel, outcome_of
+from serving.follower import Follower
+from serving.loading import load_arrays, load_row
+from serving.model import ServingModel, outcome_of, served_model
 from serving.outcomes import Outcome, Refused
 from serving.schemas import ForecastRequest, Health, ServedModel, ServedModels
 from serving.settings import Settings
+from serving.syncer import REGISTRY_AWAY
 
 log = logging.getLogger("serving.backend")
 
@@ -42,8 +44,8 @@ class WorkerBackend:
     The rest is inline history, which has to be fitted; rows of the history, which workers do not keep; and models
     that only the real Prophet can predict. Each request to a runner is a call of its own: its batcher merges them.
 
-    champions: gives the catalog of this moment, None while there is none; what asks it for nothing special is
-    forecast in batches. count_batch: is told their sizes.
+    Champions come from the snapshot that `follower` maps, what asks for nothing special in batches; what is not in it,
+    or where nobody follows, is looked up in the registry. count_batch: is told the sizes of batches.
     """
 
     def __init__(
@@ -52,12 +54,13 @@ class WorkerBackend:
         registry: Registry,
         settings: Settings,
         *,
-        champions: Callable[[], Champions | None] = lambda: None,
+        follower: Follower | None = None,
         count_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._champions = champions
+        self._follower = follower
         self._batcher = Batcher(count_batch)
         self._batchable = settings.mode is Mode.PROCESS  # a row of the other law depends on its neighbours
+        self._mode = settings.mode
         self._ask = ask
         self._registry = registry
         self._catalog: Catalog[ServingModel | None] = Catalog(
@@ -71,15 +74,20 @@ class WorkerBackend:
 
     def forecast(self, request: ForecastRequest) -> Awaitable[Outcome]:
         """The outcome of one request."""
-        champions = self._champions() if self._batchable else None
-        row = None if champions is None else champions.row_for(request)
+        champions = self._champions
+        row = champions.row_for(request) if champions is not None and self._batchable else None
         if champions is None or row is None:
-            return self._singly(request)
+            return self._singly(request, champions)
         return self._batcher.submit(champions, row, request)
 
-    async def _singly(self, request: ForecastRequest) -> Outcome:
+    async def _singly(self, request: ForecastRequest, champions: Champions | None) -> Outcome:
         try:
-            model = None if request.data is not None or request.include_history else await self._model(request)
+            if champions is not None and request.data is None and request.version is None:
+                number = champions.snapshot.version(request.model_id)
+                request = request if number is None else request.model_copy(update={"version": number})
+            model = (
+                None if request.data is not None or request.include_history else await self._model(request, champions)
+            )
             if model is None:
                 (outcome,) = await self._ask([request])
                 return outcome
@@ -89,13 +97,24 @@ class WorkerBackend:
             await asyncio.to_thread(self._prepare, request.interval_width)
         return outcome_of(request, lambda _: model)
 
+    @property
+    def _champions(self) -> Champions | None:
+        return None if self._follower is None else self._follower.champions
+
     def _prepare(self, interval_width: float) -> None:
         """Solve the tables of a width that was not asked for lately; too long a pause for those who wait meanwhile."""
         prepare(interval_width)
         self._widths[interval_width] = True
 
-    async def _model(self, request: ForecastRequest) -> ServingModel | None:
+    async def _model(self, request: ForecastRequest, champions: Champions | None) -> ServingModel | None:
         """The registered model of a request, None where it takes a runner. Raises Refused."""
+        if champions is not None and request.version is not None:
+            snapshot = champions.snapshot
+            row = snapshot.find(request.model_id)
+            if row is not None and snapshot.mark(row).version == request.version:
+                return load_row(snapshot, row, self._mode)
+            if snapshot.version(request.model_id) == request.version:
+                return None
         loaded = self._catalog.fresh(request.model_id) if request.version is None else None
         return (loaded or await self._load(request.model_id, request.version)).model
 
@@ -115,24 +134,34 @@ class WorkerBackend:
     async def models(self, limit: int, page_token: str | None, caller: Caller) -> ServedModels:
         """A page of the champions that the caller may read. Raises Refused."""
         versions, token = await self._from_registry(lambda: self._registry.champions(limit, page_token, caller.prefix))
-        readable = [_served(version) for version in versions if caller.may_read(version.segment)]
+        readable = [served_model(version) for version in versions if caller.may_read(version.segment)]
         return ServedModels(models=readable, next_page_token=token)
 
     async def model(self, model_id: str) -> ServedModel:
         """One segment's champion. Raises Refused."""
-        return _served(await self._from_registry(lambda: self._registry.champion(model_id)))
+        return served_model(await self._from_registry(lambda: self._registry.champion(model_id)))
 
     async def health(self) -> Health:
-        """Whether the registry answers; asked at most every two seconds."""
+        """Whether the registry answers, asked at most every two seconds, and how the catalog follows it."""
         fault = await self._registry_fault()
+        problems = dict.fromkeys([*([fault] if fault else []), *problems_of(self._follower)])
         return Health(
-            status="degraded" if fault else "healthy",
+            status="degraded" if problems else "healthy",
             registry="unreachable" if fault else "reachable",
-            problems=[fault] if fault else [],
+            catalog=health_of(self._follower),
+            problems=list(problems),
         )
 
     async def is_ready(self) -> bool:
-        """Whether forecasts of registered segments can be answered, as far as this worker knows."""
+        """Whether forecasts of registered segments can be answered, as far as this worker knows.
+
+        With a catalog, or, where none can be kept on this host, with a registry to ask.
+        """
+        if self._follower is not None:
+            if (champions := self._champions) is not None and champions.snapshot.contents.complete:
+                return True
+            if self._follower.notice.fault is None:
+                return False
         return await self._registry_fault() is None
 
     async def _registry_fault(self) -> str | None:
@@ -143,7 +172,7 @@ class WorkerBackend:
                 self._fault = None
             except RegistryUnavailable as error:
                 log.warning("%s", error)
-                self._fault = "the model registry does not answer: loaded models go on serving, promotions wait"
+                self._fault = REGISTRY_AWAY
         return self._fault
 
     async def _from_registry(self, question: Callable[[], Answer]) -> Answer:
@@ -158,18 +187,3 @@ class WorkerBackend:
             raise Refused("registry_unavailable", "the model registry does not answer") from error
         except RegistryError as error:
             raise Refused("invalid_request", str(error)) from error
-
-
-def _served(version: ModelVersion) -> ServedModel:
-    tags = version.tags
-    return ServedModel(
-        model_id=version.segment,
-        name=version.name,
-        version=version.version,
-        run_id=version.run_id,
-        created_at=version.created.isoformat(),
-        trained_through=tags.get("forecast.trained_through"),
-        freq=tags.get("forecast.freq"),
-        solver=tags.get("forecast.solver"),
-        metrics=version.metrics,
-    )

@@ -15,7 +15,7 @@ from forecasting.errors import ModelError, RowsError
 from registry.versions import ModelVersion
 from serving.outcomes import INTERNAL_ERROR, Answer, Code, Outcome, Refusal, Refused
 from serving.predictors import Floats, Integers, Predicted, Predictor, Rows
-from serving.schemas import Fault, ForecastRequest, ModelInfo
+from serving.schemas import Fault, ForecastRequest, ModelInfo, ServedModel
 
 log = logging.getLogger("serving.model")
 
@@ -30,16 +30,7 @@ class ServingModel:
     @classmethod
     def registered(cls, version: ModelVersion, predictor: Predictor, solver: str) -> ServingModel:
         """A version of the registry; solver: what the model itself says, where the version's tags do not."""
-        return cls(
-            predictor=predictor,
-            info=ModelInfo(
-                name=version.name,
-                version=version.version,
-                run_id=version.run_id,
-                trained_through=predictor.trained_through.isoformat(),
-                solver=version.tags.get("forecast.solver", solver),
-            ),
-        )
+        return cls(predictor, model_info(version, predictor.trained_through, solver))
 
     def answer(self, request: ForecastRequest) -> Answer:
         """Forecast the rows that the request asks for.
@@ -118,6 +109,33 @@ def outcome_of(request: ForecastRequest, find: Callable[[ForecastRequest], Servi
     except Exception:  # a batch has strangers in it: one bug must not cost them their answers
         log.exception("a request failed for a reason that nobody planned for")
         return INTERNAL_ERROR
+
+
+def model_info(version: ModelVersion, trained_through: pd.Timestamp, solver: str) -> ModelInfo:
+    """What an answer says of a registered model; solver: what the model itself says, where the version does not."""
+    return ModelInfo(
+        name=version.name,
+        version=version.version,
+        run_id=version.run_id,
+        trained_through=trained_through.isoformat(),
+        solver=version.tags.get("forecast.solver", solver),
+    )
+
+
+def served_model(version: ModelVersion) -> ServedModel:
+    """What the service tells of a champion."""
+    tags = version.tags
+    return ServedModel(
+        model_id=version.segment,
+        name=version.name,
+        version=version.version,
+        run_id=version.run_id,
+        created_at=version.created.isoformat(),
+        trained_through=tags.get("forecast.trained_through"),
+        freq=tags.get("forecast.freq"),
+        solver=tags.get("forecast.solver"),
+        metrics=version.metrics,
+    )
 
 
 def _numbers(found: Predicted) -> tuple[Floats, ...]:

@@ -198,6 +198,20 @@ class ServedModels(BaseModel):
     next_page_token: str | None
 
 
+class CatalogHealth(BaseModel):
+    """The champions that this host serves from its snapshot, and how well that follows the registry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    segments: int
+    written_at: Annotated[str | None, Field(description="UTC time of the snapshot, ISO 8601; null before the first.")]
+    checked_at: Annotated[str | None, Field(description="UTC time at which the registry last said what is champion.")]
+    age_seconds: Annotated[float | None, Field(description="Time since checked_at.")]
+    waiting: Annotated[int, Field(description="Champions that changed and are not read yet.")]
+    rejected: Annotated[int, Field(description="Champions that cannot be used; their last good versions are served.")]
+    sync_errors: Annotated[int, Field(description="How often following the registry has failed.")]
+
+
 class Health(BaseModel):
     """How the service is; problems says in words what is wrong."""
 
@@ -206,4 +220,5 @@ class Health(BaseModel):
     status: Annotated[str, Field(description="healthy, or degraded: still serving, but something is wrong.")]
     service: str = "prophet-forecast"
     registry: Annotated[str, Field(description="reachable or unreachable")]
+    catalog: CatalogHealth | None = None
     problems: list[str] = []

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     champion_ttl_seconds: float = Field(
         1.0, ge=0, description="How long a process trusts what it last read about a segment's champion."
     )
+    snapshot_dir: str = Field(
+        "auto",
+        min_length=1,
+        description="Folder for the catalog's snapshot; auto: one of this user's in the temp folder.",
+    )
+    poll_seconds: float = Field(1.0, gt=0, description="Shortest time between two looks at the registry's champions.")
+    check_processes: int = Field(2, ge=1, description="Processes that read and check champions when many changed.")
     models_cached: int = Field(
         10_000, ge=1, description="Registered models that one HTTP worker keeps loaded, as arrays."
     )

@@ -15,7 +15,6 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -23,23 +22,12 @@ from forecasting.array_file import open_arrays
 from forecasting.errors import ModelError
 from forecasting.table import ModelTable
 from forecasting.table_file import LAYOUT, table_of
+from registry.versions import Mark
 from serving.schemas import ModelInfo, ServedModel
 
 MAGIC = f"forecast catalog 1 of models {LAYOUT}\n".encode()  # the first number rises with any change of what follows
 TEXTS = 3  # of a row: segment, ModelInfo, ServedModel
 DTYPES = {"versions": "<i8", "registered": "<i8", "offsets": "<i8", "hashes": "<u8", "rows": "<i8"}
-
-
-class Mark(NamedTuple):
-    """What tells one champion of a segment from another.
-
-    registered: when its registered model was made, in milliseconds since 1970: one that was deleted and made again
-    has the same version numbers.
-    """
-
-    segment: str
-    version: int
-    registered: int
 
 
 @dataclass(frozen=True)
@@ -63,18 +51,24 @@ class Rejection:
     reason: str
     at: str
 
+    def says(self, other: Rejection) -> bool:
+        """Whether the other tells nothing new: it only may be of another time."""
+        return (self.version, self.registered, self.reason) == (other.version, other.registered, other.reason)
+
 
 @dataclass(frozen=True)
 class Contents:
     """What a snapshot holds beside its rows; others and rejected by segment.
 
-    written_at: UTC, ISO 8601. source: the registry that was read, without its password.
+    written_at: UTC, ISO 8601. source: the registry that was read, without its password. complete: whether every
+    champion was looked at, which a cold start with many takes a while for.
     """
 
     written_at: str
     source: str
     others: Mapping[str, Other] = field(default_factory=dict)
     rejected: Mapping[str, Rejection] = field(default_factory=dict)
+    complete: bool = True
 
 
 CONTENTS = TypeAdapter(Contents)
@@ -93,7 +87,7 @@ class Snapshot:
 
     def find(self, segment: str) -> int | None:
         """The segment's row, None where it has none; in a microsecond or two."""
-        key = segment.encode()
+        key = segment.encode(errors="surrogatepass")  # which no segment has, but a caller may send
         hashes, hashed = self.arrays["hashes"], hash_of(key)
         place = bisect_left(hashes, hashed)
         while place < len(hashes) and hashes[place] == hashed:
@@ -109,6 +103,14 @@ class Snapshot:
             return 0
         key = segment.encode()
         return bisect_left(range(len(self)), True, key=lambda row: self._text(row, 0) > key)
+
+    def version(self, segment: str) -> int | None:
+        """The version that is served for a segment, by whatever means; None where it is none's business here."""
+        row = self.find(segment)
+        if row is not None:
+            return int(self.arrays["versions"][row])
+        other = self.contents.others.get(segment)
+        return None if other is None else other.version
 
     def segment(self, row: int) -> str:
         """The segment of a row."""

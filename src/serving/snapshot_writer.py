@@ -14,8 +14,9 @@ from forecasting.array_file import Array, save_arrays
 from forecasting.table import ModelTable
 from forecasting.table_file import table_parts
 from forecasting.table_pick import pick, pieces
+from registry.versions import Mark
 from serving.schemas import ModelInfo, ServedModel
-from serving.snapshot import CONTENTS, DTYPES, MAGIC, TEXTS, Contents, Mark, Snapshot, hash_of
+from serving.snapshot import CONTENTS, DTYPES, MAGIC, TEXTS, Contents, Snapshot, hash_of
 
 Integers = npt.NDArray[np.int64]
 

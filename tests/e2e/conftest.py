@@ -59,8 +59,9 @@ class Service:
 @contextlib.contextmanager
 def serve(store: str, folder: Path, **environment: str) -> Iterator[Service]:
     log = folder / "serve.log"
+    env = {"MLFLOW_TRACKING_URI": store, "FORECAST_SNAPSHOT_DIR": str(folder / "catalog"), **environment}
     with (
-        running(SERVE, ready="/readyz", env={"MLFLOW_TRACKING_URI": store, **environment}, log_to=log) as url,
+        running(SERVE, ready="/readyz", env=env, log_to=log) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         yield Service(client, log)

@@ -197,12 +197,18 @@ def test_health_and_readiness_say_how_it_is(service: Service) -> None:
     """The probes that load balancers and people use."""
     assert service.http.get("/livez").status_code == 200
     assert service.http.get("/readyz").status_code == 200
-    assert service.http.get("/health").json() == {
+    health = service.http.get("/health").json()
+    catalog = health.pop("catalog")
+    assert health == {
         "status": "healthy",
         "service": "prophet-forecast",
         "registry": "reachable",
         "problems": [],
     }
+    assert (catalog["rejected"], catalog["sync_errors"]) == (0, 0)
+    assert catalog["written_at"] is not None
+    assert catalog["age_seconds"] < 60
+    assert "forecast_catalog_segments" in service.http.get("/metrics").text
 
 
 def test_metrics_do_not_grow_with_the_paths_asked_for(service: Service) -> None:

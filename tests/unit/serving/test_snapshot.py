@@ -15,8 +15,9 @@ from forecasting.errors import ModelError
 from forecasting.features import FeatureTable, SeasonalTerm
 from forecasting.state import Calibration, ForecastModel
 from forecasting.table import ModelTable
+from registry.versions import Mark
 from serving.schemas import ModelInfo, ServedModel
-from serving.snapshot import Contents, Mark, Other, Rejection, Snapshot, open_snapshot
+from serving.snapshot import Contents, Other, Rejection, Snapshot, open_snapshot
 from serving.snapshot_writer import Part, Row, write_snapshot
 
 RELAXED = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
