@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,27 @@ def read_history(text: str, model: ForecastModel) -> tuple[Integers, dict[str, F
 
     text: the JSON that the model was read from. Raises ModelError when it holds no such history.
     """
-    try:
-        state = json.loads(text)
-        rows = json.loads((json.loads(state) if isinstance(state, str) else state)["history"])["data"]
-        ds = np.array([row["ds"].removesuffix("Z") for row in rows], dtype="M8[ns]").astype(np.int64)
-        columns = {name: _numbers(rows, name) for name in model.required_columns}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"no history in this JSON: {type(error).__name__}: {error}") from error
+    ds, columns = _read(text, model.required_columns)
     # Prophet remembers its regressors standardised, and its predict would standardise them again.
     for place, term in enumerate(model.features.regressors):
         columns[term.name] = columns[term.name] * model.regressor_std[place] + model.regressor_mean[place]
     return ds, columns
+
+
+def read_observations(text: str) -> tuple[Integers, Floats]:
+    """The dates (rows,) as `read_history` has them, and y (rows,). Raises ModelError as it does."""
+    ds, columns = _read(text, ["y"])
+    return ds, columns["y"]
+
+
+def _read(text: str, names: Iterable[str]) -> tuple[Integers, dict[str, Floats]]:
+    try:
+        state = json.loads(text)
+        rows = json.loads((json.loads(state) if isinstance(state, str) else state)["history"])["data"]
+        ds = np.array([row["ds"].removesuffix("Z") for row in rows], dtype="M8[ns]").astype(np.int64)
+        return ds, {name: _numbers(rows, name) for name in names}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"no history in this JSON: {type(error).__name__}: {error}") from error
 
 
 def _numbers(rows: list[dict[str, Any]], name: str) -> Floats:

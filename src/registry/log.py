@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlflow.entities import Metric, Param
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_LOGGED_ARTIFACTS, MLFLOW_RUN_NAME
 from prophet import Prophet
 
 from forecasting.prophet_model import required_columns, to_json
@@ -22,6 +24,22 @@ from registry.versions import ModelVersion
 from registry.writer import open_writer
 
 EXPERIMENT = "forecasts"
+_MLFLOW_TYPES = {"number": "double", "text": "string", "date": "datetime", "mixed": "string"}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a job was trained on. digest: of all rows. kind: MLflow's word for such a source; place: where it is.
+
+    columns: by name, the type of each: number, text, date or mixed. profile: figures of its size.
+    """
+
+    name: str
+    digest: str
+    kind: str
+    place: Mapping[str, str]
+    columns: Mapping[str, str]
+    profile: Mapping[str, int]
 
 
 class JobLog:
@@ -84,13 +102,34 @@ class JobLog:
         """Keep a child run with status FAILED and the reason as its tag `failure`."""
         self._api.write_failures({segment: message})
 
-    def log_summary(self, folder: Path, metrics: Mapping[str, float]) -> None:
-        """Put a folder's files and the job's overall metrics on the job's run. Raises RegistryUnavailable."""
+    def log_summary(self, folder: Path, metrics: Mapping[str, float], tables: Sequence[str] = ()) -> None:
+        """Put a folder's files and the job's overall metrics on the job's run. Raises RegistryUnavailable.
+
+        tables: the files among them that MLflow's pages are to show as tables, each as its log_table writes one.
+        """
+        shown = json.dumps([{"path": table, "type": "table"} for table in tables])
         with writing():
             self._client.log_artifacts(self.run_id, str(folder))
             self._client.log_batch(
-                self.run_id, metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()]
+                self.run_id,
+                metrics=[Metric(key, value, _now(), 0) for key, value in metrics.items()],
+                tags=[RunTag(MLFLOW_LOGGED_ARTIFACTS, shown)] if tables else [],
             )
+
+    def log_data(self, data: TrainingData) -> None:
+        """Let the job's run name what it was trained on as an input. Raises RegistryUnavailable."""
+        columns = [{"name": name, "type": _MLFLOW_TYPES[kind]} for name, kind in data.columns.items()]
+        dataset = Dataset(
+            name=data.name,
+            digest=data.digest,
+            source_type=data.kind,
+            source=json.dumps(data.place),
+            schema=json.dumps({"mlflow_colspec": columns}),
+            profile=json.dumps(data.profile),
+        )
+        context = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+        with writing():
+            self._client.log_inputs(self.run_id, [DatasetInput(dataset, context)])
 
     def _start(self, name: str, params: Mapping[str, object]) -> str:
         run_id = str(self._client.create_run(self.experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name).info.run_id)

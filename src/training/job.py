@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +15,10 @@ from registry.errors import RegistryError
 from registry.log import JobLog
 from registry.registry import Registry
 from training.config import JobConfig
+from training.dataset import Dataset
 from training.engines import open_engine
 from training.engines.work import Engine
+from training.highlights import Highlights
 from training.ledger import Ledger, SegmentReport
 from training.progress import Advance, Silent
 from training.report import JobReport
@@ -23,10 +26,12 @@ from training.retrain import fresh_segments
 from training.segment import Failed, Outcome
 from training.settle import reported, settle
 from training.spool import History, Keyless, open_history
+from training.summary import SHOWN_TABLE, training_data, write_summary
 
 JOB_NAME = "train"
 SEGMENTS_FOUND, STALE_BEFORE = "segments_found", "stale_before"  # params of a job's run beside its configuration
 _CHUNKS_A_WORKER = 4  # at least, so that none is idle while another has most of what is left
+_RESUMED = "The plots of forecasts and of bias leave out {} segments that were trained before the job was resumed."
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
 
@@ -56,34 +61,46 @@ def run_job(
             log = JobLog(registry, JOB_NAME, job_params(config, history.segments, stale_before))
             if begun is not None:
                 begun(log.run_id)
-            return carry_out(
-                config, registry, log, trained_by(engine, history, config), history.segments, progress, started
-            )
+            return carry_out(config, registry, log, training_of(engine, history, config), progress, started)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a job trains. outcomes: as they are ready; segments: how many of them are to come; dataset: what of."""
+
+    outcomes: Iterable[Sequence[Outcome]]
+    segments: int
+    dataset: Dataset
 
 
 def carry_out(
     config: JobConfig,
     registry: Registry,
     log: JobLog,
-    outcomes: Iterable[Sequence[Outcome]],
-    segments: int,
+    training: Training,
     progress: Advance | None,
     started: float,
     ledger: Ledger | None = None,
 ) -> JobReport:
-    """Register what is trained, chunk after chunk, for a job whose run is open, and finish the run.
+    """Register what is trained, chunk after chunk, for a job whose run is open, and finish the run with a summary.
 
-    segments: how many outcomes are to come. started: on the monotonic clock. ledger: has the reports of what the job
-    has done before it was cut short.
+    started: on the monotonic clock. ledger: has the reports of what the job has done before it was cut short.
     """
-    ledger, notes = Ledger() if ledger is None else ledger, list[str]()
+    ledger, highlights = Ledger() if ledger is None else ledger, Highlights()
+    notes = [_RESUMED.format(len(ledger))] if len(ledger) else []
+
+    def record(chunk: Sequence[Outcome]) -> list[SegmentReport]:
+        highlights.see(chunk)
+        return settle(chunk, config, registry, log)
+
     try:
         with log:
-            _follow(outcomes, lambda chunk: settle(chunk, config, registry, log), ledger, segments, progress)
-            _log_summary(log, _report(ledger, started, log.run_id))
-    except RegistryError as error:  # the segments' own are settled; the job's run could not be finished
+            _follow(training, record, ledger, progress)
+            report = _report(ledger, started, log.run_id, notes)
+            notes += _log_summary(log, report, highlights, config, training)
+    except (RegistryError, OSError) as error:  # the segments' own are settled; the job's run could not be finished
         notes.append(f"The job's own run in the registry is incomplete: {error}")
-    return _report(ledger, started, log.run_id, tuple(notes))
+    return _report(ledger, started, log.run_id, notes)
 
 
 def backtest_only(
@@ -95,30 +112,33 @@ def backtest_only(
     """
     started, connection, ledger = time.monotonic(), open_engine(config), Ledger()
     with open_source(config, left_out) as history, connection as engine:
-        outcomes = trained_by(engine, history, config)
-        _follow(outcomes, lambda chunk: list(map(reported, chunk)), ledger, history.segments, progress)
+        training = training_of(engine, history, config)
+        _follow(training, lambda chunk: list(map(reported, chunk)), ledger, progress)
     return _report(ledger, started, None)
 
 
-def trained_by(engine: Engine, history: History, config: JobConfig) -> Iterator[Sequence[Outcome]]:
-    """The outcomes of a history's segments as they are ready, and at last that of rows without one."""
-    chunks = history.chunks(_chunk_size(config, history.segments, engine.workers))
-    with closing(engine.train_all(chunks)) as outcomes:
-        yield from outcomes
-    yield _keyless(history.keyless, config)
+def training_of(engine: Engine, history: History, config: JobConfig) -> Training:
+    """The segments of a history, trained by an engine, and at last what is said of rows without one."""
+
+    def outcomes() -> Iterator[Sequence[Outcome]]:
+        chunks = history.chunks(_chunk_size(config, history.segments, engine.workers))
+        with closing(engine.train_all(chunks)) as trained:
+            yield from trained
+        yield _keyless(history.keyless, config)
+
+    return Training(outcomes(), history.segments, history.dataset)
 
 
 def _follow(
-    outcomes: Iterable[Sequence[Outcome]],
+    training: Training,
     record: Callable[[Sequence[Outcome]], Sequence[SegmentReport]],
     ledger: Ledger,
-    segments: int,
     progress: Advance | None,
 ) -> None:
     """Put outcomes on record as they come, and tell how far that is; rows without a segment are only told of."""
     progress = progress or Silent()
-    progress.start(segments)
-    for chunk in outcomes:
+    progress.start(training.segments)
+    for chunk in training.outcomes:
         reports = record([one for one in chunk if one.segment])
         ledger.add(reports)
         ledger.add(reported(one) for one in chunk if not one.segment)
@@ -163,11 +183,15 @@ def config_params(config: JobConfig) -> dict[str, str]:
     return params
 
 
-def _log_summary(log: JobLog, report: JobReport) -> None:
-    """Put the whole report and the job's figures on its run. Raises RegistryError."""
+def _log_summary(
+    log: JobLog, report: JobReport, highlights: Highlights, config: JobConfig, training: Training
+) -> list[str]:
+    """Put all that a job has to tell on its run, and say what could not be made. Raises RegistryError and OSError."""
     with TemporaryDirectory() as folder:
-        report.write(Path(folder) / "report.json")
-        log.log_summary(Path(folder), _job_metrics(report))
+        notes = write_summary(report, highlights, config, Path(folder))
+        log.log_summary(Path(folder), _job_metrics(report), [SHOWN_TABLE])
+    log.log_data(training_data(config, training.dataset, training.segments))
+    return notes
 
 
 def _job_metrics(report: JobReport) -> dict[str, float]:
@@ -177,5 +201,5 @@ def _job_metrics(report: JobReport) -> dict[str, float]:
     return {**{f"segments.{name}": float(count) for name, count in report.totals.items()}, **means, **naive, **stock}
 
 
-def _report(ledger: Ledger, started: float, run_id: str | None, notes: tuple[str, ...] = ()) -> JobReport:
-    return JobReport(ledger, time.monotonic() - started, run_id, notes)
+def _report(ledger: Ledger, started: float, run_id: str | None, notes: Iterable[str] = ()) -> JobReport:
+    return JobReport(ledger, time.monotonic() - started, run_id, tuple(notes))

@@ -96,6 +96,10 @@ class Ledger:
         """How many are of some statuses."""
         return sum(len(self._places[status]) for status in statuses)
 
+    def names(self, rival: Rival) -> list[str]:
+        """The metrics that some segment has."""
+        return list(self._figures[rival])
+
     def figures(self, rival: Rival, name: str) -> array[float]:
         """One metric of every segment where it was measured, in the order of their reports."""
         return self._figures[rival].get(name, array("d"))

@@ -14,7 +14,7 @@ from registry.versions import ModelVersion
 from training.config import JobConfig
 from training.engines import open_engine
 from training.errors import ConfigError
-from training.job import JOB_NAME, SEGMENTS_FOUND, STALE_BEFORE, carry_out, config_params, open_source, trained_by
+from training.job import JOB_NAME, SEGMENTS_FOUND, STALE_BEFORE, carry_out, config_params, open_source, training_of
 from training.ledger import Ledger, SegmentReport
 from training.progress import Advance
 from training.report import JobReport
@@ -51,8 +51,8 @@ def resume_job(
     fresh = fresh_segments(registry, datetime.fromisoformat(stale_before)) if stale_before else frozenset[str]()
     done = {one.segment for one in left}
     with open_source(config, fresh | done) as history, connection as engine:
-        log, outcomes = JobLog(registry, JOB_NAME, {}, unfinished=run_id), trained_by(engine, history, config)
-        return carry_out(config, registry, log, outcomes, history.segments, progress, started, ledger)
+        log = JobLog(registry, JOB_NAME, {}, unfinished=run_id)
+        return carry_out(config, registry, log, training_of(engine, history, config), progress, started, ledger)
 
 
 def check_same(before: Mapping[str, str], now: Mapping[str, str], run_id: str) -> None:

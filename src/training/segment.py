@@ -41,7 +41,8 @@ class Trained:
 
     inputs: the columns beside ds that forecast rows need. configuration: how it came about. solver: what found its
     parameters; log_posterior: the logarithm of Stan's density there, None for an average. backtest: its own;
-    candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them.
+    candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them. volume: the sum
+    of |y| over all rows.
     """
 
     segment: str
@@ -57,6 +58,7 @@ class Trained:
     backtest: BacktestResult
     candidates: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...]
+    volume: float = 0.0
 
     @property
     def recipe(self) -> str:
@@ -141,6 +143,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
         backtest=choice.backtest,
         candidates=choice.candidates,
         notes=(*history.notes, *choice.backtest.notes, *choice.notes),
+        volume=float(np.abs(past.y).sum()),
     )
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from training.config import SourceConfig
 from training.configuration import Configuration
+from training.dataset import Dataset, Fingerprint
 from training.errors import SourceError
 from training.sources import read_batches
 
@@ -75,14 +76,18 @@ class Keyless:
 
 
 class History:
-    """A source that was read to its end. segments: how many there are, of those asked for; keyless: rows without."""
+    """A source that was read to its end. segments: how many there are, of those asked for; keyless: rows without.
 
-    def __init__(self, names: Sequence[str], runs: Sequence[Run], keyless: Keyless) -> None:
+    dataset: all that was read.
+    """
+
+    def __init__(self, names: Sequence[str], runs: Sequence[Run], keyless: Keyless, dataset: Dataset) -> None:
         """names: the segments by the number that the runs' column segment gives them."""
         self._names, self._ranks = _in_order(names)
         self._runs = runs
         self.segments = len(names)
         self.keyless = keyless
+        self.dataset = dataset
 
     def chunks(self, segments_per_chunk: int) -> Iterator[Chunk]:
         """Every row asked for, once, in chunks of whole segments sorted by name, full but for the last.
@@ -108,18 +113,18 @@ def open_history(
     segments whose rows are passed over, asked for or not.
     Raises SourceError when the source cannot be read, has no rows, or has no segment that a pattern matches.
     """
-    asked, keyless, empty = _Asked(patterns, left_out), Keyless(), True
+    asked, keyless, read = _Asked(patterns, left_out), Keyless(), Fingerprint()
     with _unnamed_file() as file, closing(read_batches(source, extra_columns)) as batches:
         runs = _Runs(asked, file)
         for batch in batches:
+            read.add(batch)
             runs.add(asked.only(batch))
             if patterns is None:
                 keyless = keyless.with_those_of(batch)
-                empty = empty and batch.empty
         asked.check()
-        if patterns is None and empty:
+        if patterns is None and not read.dataset.rows:
             raise SourceError("the source has no rows")
-        yield History(asked.names, runs.finish(), keyless)
+        yield History(asked.names, runs.finish(), keyless, read.dataset)
 
 
 def _unnamed_file() -> IO[bytes]:

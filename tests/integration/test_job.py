@@ -158,6 +158,28 @@ def test_the_jobs_run_holds_the_report_and_a_child_run_a_segment(report: JobRepo
     assert body["totals"] == report.totals
 
 
+def test_the_jobs_run_shows_its_segments_and_names_its_data(
+    report: JobReport, registry: Registry, source: Path
+) -> None:
+    """As MLflow's own log_table and log_input would have them; a page of MLflow's reads both."""
+    client = registry.client
+    run = client.get_run(report.run_id)
+    there = {file.path for folder in (None, "plots") for file in client.list_artifacts(report.run_id, folder)}
+    assert there >= {"report.json", "segments.parquet", "segments_table.json"}
+    assert there >= {f"plots/{name}.png" for name in ("distributions", "worst", "largest")}
+    table = client.load_table(run.info.experiment_id, "segments_table.json", [report.run_id], ["run_id"])
+    assert sorted(table["segment"]) == [entry.segment for entry in report.segments]
+    [given] = run.inputs.dataset_inputs
+    assert (given.dataset.name, json.loads(given.dataset.profile)) == (
+        "history.csv",
+        {"num_rows": len(history()), "num_segments": 9},
+    )
+    assert mlflow.data.get_source(given.dataset).load() == str(source)
+    assert {"name": "y", "type": "string"} in json.loads(given.dataset.schema)["mlflow_colspec"]
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
+    assert report.notes == ()
+
+
 def test_a_run_of_what_is_asked_leaves_the_rest_and_a_stricter_gate_holds_it(
     report: JobReport, source: Path, registry: Registry
 ) -> None:

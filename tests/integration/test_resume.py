@@ -200,6 +200,9 @@ def test_a_resumed_job_reports_what_it_did_before(registry: Registry, source: Pa
     again = resume_job(first.run_id or "", config_of(source, segments=("shop*",), workers=2, chunk=3), registry)
     assert [told(segment) for segment in again.segments] == [told(segment) for segment in first.segments]
     assert next(iter(first.segments)).metrics
+    assert again.notes == (
+        "The plots of forecasts and of bias leave out 4 segments that were trained before the job was resumed.",
+    )
     assert again.mean_metrics == first.mean_metrics
     assert len(registry.versions(SEGMENTS[0])) == 1
 
