@@ -11,6 +11,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,9 @@ from forecasting.state import ForecastModel
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Outcome = ForecastModel | FitError
+Kept = TypeVar("Kept")
+
+_LARGEST = 2**20  # numbers of a design that is kept: with more rows the fits take far longer than its laying out
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +77,7 @@ class SharedCalendar:
     ds: Integers
     spec: ProphetSpec
     freq: str
-    _designs: dict[FeatureTable, Floats] = field(default_factory=dict, repr=False)
+    _kept: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, ds: Integers, spec: ProphetSpec, freq: str | None = None) -> SharedCalendar:
@@ -109,7 +114,7 @@ class SharedCalendar:
         rows, columns = len(self.ds) if rows is None else rows, columns or {}
         _check_shapes(y, columns, rows, len(self.ds))
         try:
-            calendar = Calendar.of(self.ds[:rows], self.spec, lambda features: self._design(features)[:rows])
+            calendar = self._calendar(rows)
         except FitError as error:
             return [error] * len(y)
         names = {term.name for term in calendar.features.regressors}
@@ -119,18 +124,35 @@ class SharedCalendar:
         for place, values in enumerate(y):
             own = {name: column[place] if column.ndim == 2 else column for name, column in columns.items()}
             try:
-                if alone or not group:
+                if names and (alone or not group):
                     group = _Fitter.of_scales(calendar, own, self.freq, scales)
+                elif not group:
+                    group = self._fitters(calendar, tuple(scales))
                 outcomes.append(_fit_each(group, values, own))
             except FitError as error:
                 outcomes.append(error)
         return outcomes
 
-    def _design(self, features: FeatureTable) -> Floats:
-        """The features of all dates, kept: cutoffs with the same terms only take fewer rows of it."""
-        if features not in self._designs:
-            self._designs[features] = features.calendar_design(self.ds)
-        return self._designs[features]
+    def kept(self, key: object, make: Callable[[], Kept]) -> Kept:
+        """What follows from the dates and a key alone: made once, for all series, cutoffs and specs."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: Kept = self._kept[key]
+        return found
+
+    def _calendar(self, rows: int) -> Calendar:
+        """The first dates laid out; cutoffs with the same terms take fewer rows of one design. Raises FitError."""
+
+        def design(features: FeatureTable) -> Floats:
+            return self.kept(features, lambda: features.calendar_design(self.ds))[:rows]
+
+        return self.kept((self.spec, rows), lambda: Calendar.of(self.ds[:rows], self.spec, design))
+
+    def _fitters(self, calendar: Calendar, scales: tuple[float, ...]) -> list[_Fitter]:
+        """Fitters of series without regressors of their own."""
+        size = len(calendar.t) * (calendar.features.n_columns + len(calendar.changepoints_t))
+        make = partial(_Fitter.of_scales, calendar, {}, self.freq, scales)
+        return make() if size > _LARGEST else self.kept((calendar.spec, len(calendar.t), scales), make)
 
 
 def _check_shapes(y: Floats, columns: Mapping[str, Floats], rows: int, dates: int) -> None:

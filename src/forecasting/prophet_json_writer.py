@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting.errors import ModelError
-from forecasting.features import FeatureTable, HolidayTerms
+from forecasting.features import NANOSECONDS_A_DAY, FeatureTable, HolidayTerms
+from forecasting.pandas_json import Texts, date_texts, number_texts, series_text, table_text
 from forecasting.prophet_json import OWN_KEY
 from forecasting.state import ForecastModel
 
+Integers = npt.NDArray[np.int64]
+
+_KEPT = 4  # calendars, and kinds of features, whose texts are kept for the next segment
 _FORMAT = "1.5.0"  # the version of Prophet whose format this is
 _SETTINGS: Mapping[str, Any] = {  # what a forecast does not depend on, and Prophet's own values for it
     "specified_changepoints": False,
@@ -45,7 +51,7 @@ def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[s
     if unknown:
         raise ModelError(f"no settings of Prophet beside those that the model itself says: {', '.join(unknown)}")
     features, holidays = model.features, model.features.holidays
-    changepoints = _changepoints(model)
+    changepoints, dates = _changepoints(model), _nanoseconds(history)
     state: dict[str, Any] = {**_SETTINGS, **(settings or {})}
     state |= {
         "growth": model.growth,
@@ -58,18 +64,16 @@ def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[s
         "start": model.start / 1e9,
         "t_scale": model.t_scale / 1e9,
         "changepoints_t": model.changepoints_t.tolist(),
-        "changepoints": _split(changepoints),
-        "history": _table(_prophet_history(model, history)),
-        "history_dates": _split(history["ds"].drop_duplicates().sort_values()),
+        "changepoints": series_text("ds", date_texts(changepoints)),
+        "history": _history(model, history),
+        "history_dates": _dates_series(dates.tobytes()),
         "seasonalities": _seasonalities(features),
         "extra_regressors": _regressors(model),
         "country_holidays": holidays.country if holidays else None,
-        "holidays": _table(_holiday_frame(holidays)) if holidays and holidays.dates else None,
-        "train_holiday_names": _split(pd.Series(list(holidays.names))) if holidays else None,
+        "holidays": _holidays(holidays) if holidays and holidays.dates else None,
+        "train_holiday_names": series_text(None, map(json.dumps, holidays.names)) if holidays else None,
         "component_modes": _component_modes(features),
-        "train_component_cols": _table(
-            pd.DataFrame(features.membership.astype(int), columns=list(features.components))
-        ),
+        "train_component_cols": _component_columns(features),
         "fit_kwargs": {},
         "params": _parameters(model),
         "__prophet_version": _FORMAT,
@@ -80,37 +84,59 @@ def write_model(model: ForecastModel, history: pd.DataFrame, settings: Mapping[s
     return json.dumps(state)
 
 
-def _split(series: pd.Series[Any]) -> str:
-    return str(series.to_json(orient="split", date_format="iso", date_unit="us"))
+def _nanoseconds(history: pd.DataFrame) -> Integers:
+    return pd.DatetimeIndex(history["ds"]).as_unit("ns").asi8
 
 
-def _table(frame: pd.DataFrame) -> str:
-    # Fifteen digits are the most that pandas writes; the history is remembered, never computed with at a forecast.
-    return str(frame.to_json(orient="table", index=False, double_precision=15, date_unit="us"))
-
-
-def _changepoints(model: ForecastModel) -> pd.Series[Any]:
-    """The changepoints' dates, none where the one at 0 only stands in for them."""
+def _changepoints(model: ForecastModel) -> Integers:
+    """The changepoints' dates in nanoseconds, none where the one at 0 only stands in for them."""
     if model.n_changepoints == 1 and model.changepoints_t[0] == 0 and not model.delta.any():
-        return pd.Series(np.empty(0, dtype="M8[ns]"), name="ds")
+        return np.empty(0, dtype=np.int64)
     # To the microsecond, because scaled time has not all the digits that nanoseconds have.
-    dates = model.start // 1000 + np.round(model.changepoints_t * model.t_scale / 1000).astype(np.int64)
-    return pd.Series(dates.view("M8[us]"), name="ds")
+    return (model.start // 1000 + np.round(model.changepoints_t * model.t_scale / 1000).astype(np.int64)) * 1000
 
 
-def _prophet_history(model: ForecastModel, history: pd.DataFrame) -> pd.DataFrame:
-    """The history with the columns that Prophet adds to it, and its regressors standardised."""
-    frame = history.dropna(subset=["y"]).reset_index(drop=True)
-    dates = pd.DatetimeIndex(frame["ds"]).as_unit("ns").asi8
-    if not model.has_floor:
-        frame["floor"] = model.constant_floor
+def _history(model: ForecastModel, history: pd.DataFrame) -> str:
+    """The rows with a y and the columns that Prophet adds to them, its regressors standardised."""
+    known = history["y"].notna().to_numpy()
+    values = {name: history[name].to_numpy()[known] for name in ("y", *model.required_columns)}
+    floor = values["floor"] if model.has_floor else model.constant_floor
     if model.growth == "logistic":
-        frame["cap_scaled"] = (frame["cap"] - frame["floor"]) / model.y_scale
-    frame["t"] = (dates - model.start) / model.t_scale
-    frame["y_scaled"] = (frame["y"] - frame["floor"]) / model.y_scale
+        values["cap_scaled"] = (values["cap"] - floor) / model.y_scale
+    values["y_scaled"] = (values["y"] - floor) / model.y_scale
     for place, term in enumerate(model.features.regressors):
-        frame[term.name] = (frame[term.name] - model.regressor_mean[place]) / model.regressor_std[place]
-    return frame
+        values[term.name] = (values[term.name] - model.regressor_mean[place]) / model.regressor_std[place]
+    columns = {name: _texts(column) for name, column in values.items()}
+    if not model.has_floor:
+        columns["floor"] = Texts("number", [repr(model.constant_floor)] * len(values["y"]))
+    dates, times = _dates_and_times(_nanoseconds(history)[known].tobytes(), model.start, model.t_scale)
+    return table_text({"ds": dates, **columns, "t": times})
+
+
+def _texts(values: npt.NDArray[np.generic]) -> Texts:
+    """Booleans as they are, and all else as numbers."""
+    if values.dtype == bool:
+        return Texts("boolean", ["true" if value else "false" for value in values])
+    return number_texts(values.astype(np.float64))
+
+
+@lru_cache(maxsize=_KEPT)
+def _dates_series(stamps: bytes) -> str:
+    """The distinct dates; segments on one calendar share them."""
+    return series_text("ds", date_texts(np.unique(np.frombuffer(stamps, dtype=np.int64))))
+
+
+@lru_cache(maxsize=_KEPT)
+def _dates_and_times(stamps: bytes, start: int, t_scale: float) -> tuple[Texts, Texts]:
+    """The dates and scaled times of a history; segments on one calendar share them."""
+    ds = np.frombuffer(stamps, dtype=np.int64)
+    return Texts("datetime", date_texts(ds)), number_texts((ds - start) / t_scale)
+
+
+@lru_cache(maxsize=_KEPT)
+def _component_columns(features: FeatureTable) -> str:
+    columns = zip(features.components, features.membership.T, strict=True)
+    return table_text({name: Texts("integer", [str(int(inside)) for inside in column]) for name, column in columns})
 
 
 def _seasonalities(features: FeatureTable) -> list[Any]:
@@ -143,18 +169,18 @@ def _regressors(model: ForecastModel) -> list[Any]:
     return [list(terms), terms]
 
 
-def _holiday_frame(holidays: HolidayTerms) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "holiday": [date.name for date in holidays.dates],
-            "ds": np.array([date.day for date in holidays.dates], dtype="M8[D]").astype("M8[ns]"),
-            "lower_window": [date.lower_window for date in holidays.dates],
-            "upper_window": [date.upper_window for date in holidays.dates],
-        }
-    )
-    if any(date.prior_scale is not None for date in holidays.dates):
-        frame["prior_scale"] = [date.prior_scale for date in holidays.dates]
-    return frame
+def _holidays(holidays: HolidayTerms) -> str:
+    dates = holidays.dates
+    days = np.array([date.day for date in dates], dtype=np.int64) * NANOSECONDS_A_DAY
+    columns = {
+        "holiday": Texts("string", [json.dumps(date.name) for date in dates]),
+        "ds": Texts("datetime", date_texts(days)),
+        "lower_window": Texts("integer", [str(date.lower_window) for date in dates]),
+        "upper_window": Texts("integer", [str(date.upper_window) for date in dates]),
+    }
+    if any(date.prior_scale is not None for date in dates):
+        columns["prior_scale"] = Texts("number", [json.dumps(date.prior_scale) for date in dates])
+    return table_text(columns)
 
 
 def _component_modes(features: FeatureTable) -> dict[str, list[str]]:

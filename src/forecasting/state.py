@@ -20,6 +20,8 @@ from forecasting.trend import GROWTHS, Floats, Growth, Lines, lines
 Scaling = Literal["absmax", "minmax"]
 Integers = npt.NDArray[np.int64]
 
+_ARRAYS = ("k", "m", "delta", "beta", "sigma_obs", "changepoints_t", "regressor_mean", "regressor_std")
+
 
 def _none() -> Floats:
     return np.empty(0)
@@ -101,9 +103,10 @@ class ForecastModel:
         if self.scaling not in ("absmax", "minmax"):
             raise ModelError(f"the scaling {self.scaling!r} is neither absmax nor minmax")
         self._check_shapes()
-        for name in ("k", "m", "delta", "beta", "sigma_obs", "changepoints_t", "regressor_mean", "regressor_std"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise ModelError(f"the parameter {name} is not finite")
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if not np.isfinite(np.concatenate([values.ravel() for values in arrays.values()])).all():
+            broken = next(name for name, values in arrays.items() if not np.isfinite(values).all())
+            raise ModelError(f"the parameter {broken} is not finite")
         for name in ("t_scale", "y_scale"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ModelError(f"{name} must be a positive number, not {getattr(self, name)}")
