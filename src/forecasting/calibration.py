@@ -13,7 +13,7 @@ _WIDEST = 10.0  # the most by which a segment's own residuals may ask for wider 
 
 
 def calibrate(model: ForecastModel, own_weight: float, ratios: Floats) -> Calibration | None:
-    """The calibration of a model that `fit_recipe` or `fit_average` made, refined by its segment's backtest.
+    """The calibration of a model that `fit_recipe` or `average` made, refined by its segment's backtest.
 
     ratios: (n,) `residual_ratios` of rows after rolling cutoffs, forecast by models made likewise of the rows before
     them; such as are not finite are left out. The factor that would have let interval_width of them in is taken to

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from forecasting.calendar import mean_step
 from forecasting.errors import FitError
-from forecasting.features import NANOSECONDS_A_DAY
+from forecasting.features import NANOSECONDS_A_DAY, FeatureTable
 from forecasting.fit import Outcome, SharedCalendar, by_dates
 from forecasting.history import History
 from forecasting.interval_table import linear_half_width, upper_tail
 from forecasting.predict import predict
 from forecasting.recipe import Pace, Recipe
 from forecasting.spec import Mode, ProphetSpec
+from forecasting.spec_features import features_of
 from forecasting.state import Calibration, ForecastModel
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ def fit_recipe(
         modes[pace.mode(calendar.spec, values)].append(place)
     outcomes: dict[int, Outcome] = {}
     for mode, places in modes.items():
-        told = replace(calendar, spec=recipe.spec(calendar.spec, mode, calendar.ds[:rows], calendar.freq))
+        told = replace(calendar, spec=_told(calendar, recipe, mode, rows))
         given = {name: values[places] if values.ndim == 2 else values for name, values in columns.items()}
         found = told.fit_scales(y[places], pace.scales(calendar.spec), given, rows)
         for at, (place, models) in enumerate(zip(places, found, strict=True)):
@@ -67,19 +68,14 @@ def fit_recipe(
     return [outcomes[place] for place in range(len(y))]
 
 
-def fit_average(
-    calendar: SharedCalendar,
-    recipes: Sequence[Recipe],
-    y: Floats,
-    columns: Columns | None = None,
-    rows: int | None = None,
-) -> list[Outcome]:
-    """As `fit_recipe`, by each of several recipes, and averaged; a recipe that cannot be fitted is left out."""
-    first, *others = (fit_recipe(calendar, recipe, y, columns, rows) for recipe in recipes)
-    return [_average_of(each) for each in zip(first, *others, strict=True)]
+def _told(calendar: SharedCalendar, recipe: Recipe, mode: Mode, rows: int) -> ProphetSpec:
+    spec = calendar.spec
+    key = (recipe, spec, mode, rows)
+    return calendar.kept(key, lambda: recipe.spec(spec, mode, calendar.ds[:rows], calendar.freq))
 
 
-def _average_of(outcomes: Sequence[Outcome]) -> Outcome:
+def average_of(outcomes: Sequence[Outcome]) -> Outcome:
+    """The `average` of several recipes' models of one history, best first; the first error where there is none."""
     models = [outcome for outcome in outcomes if not isinstance(outcome, FitError)]
     return average(models) if models else outcomes[0]
 
@@ -105,6 +101,16 @@ def average(models: Sequence[ForecastModel]) -> ForecastModel:
 def averages(one: ForecastModel, other: ForecastModel) -> bool:
     """Whether the parameters of two models of one history average: linear growth, the same terms in the same modes."""
     return one.growth == other.growth == "linear" and one.features == other.features
+
+
+def recipes_average(calendar: SharedCalendar, y: Floats, one: Recipe, other: Recipe) -> bool:
+    """Whether the models of two recipes of one history y (T,), on all dates of a calendar, will average."""
+    return calendar.spec.growth == "linear" and _terms(calendar, y, one) == _terms(calendar, y, other)
+
+
+def _terms(calendar: SharedCalendar, y: Floats, recipe: Recipe) -> FeatureTable:
+    mode = recipe.pace(calendar.freq).mode(calendar.spec, y)
+    return features_of(_told(calendar, recipe, mode, len(y)), calendar.ds)
 
 
 def _at_changepoints(model: ForecastModel, changepoints: Floats) -> ForecastModel:

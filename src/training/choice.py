@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from forecasting.errors import FitError
 from forecasting.recipe import STOCK
+from forecasting.recipe_fit import recipes_average
 from training.backtest import BacktestResult, Cutoffs, backtest
-from training.config import JobConfig
+from training.config import CHAMPION, NAIVE, ChooseConfig, JobConfig
 from training.configuration import Configuration
 from training.cutoffs import Past, hindsight
 
-NAIVE, CHAMPION = "seasonal-naive", "champion"  # candidates beside the recipes
+_EXACT = 1e-6  # a MASE below this is no better than it
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,43 @@ class Choice:
 
 
 def choose(past: Past, config: JobConfig, champion: Configuration | None = None) -> Choice:
-    """Backtest the recipe, stock Prophet and the champion's configuration on the same cutoffs, and choose.
+    """Backtest the recipes, stock Prophet and the champion's configuration on the same cutoffs, and choose.
 
-    The recipe serves unless it loses to seasonal naive, which no Prophet can be, and stock Prophet does better than it:
-    then stock Prophet serves. A segment on which the recipe loses to seasonal naive is flagged in any case.
-    Raises FitError when the recipe or stock Prophet cannot be fitted.
+    The job's recipe serves, or the best of those that it is to choose among (`_best`); unless that loses to seasonal
+    naive, which no Prophet can be, and stock Prophet does better than it: then stock Prophet serves. A segment on which
+    what is chosen loses to seasonal naive is flagged in any case.
+    Raises FitError when stock Prophet or none of the recipes can be fitted.
     """
     measured = _Measured(past, Cutoffs.of(past, config.backtest))
     stock = Configuration(model=config.model, recipes=(STOCK,), solver=config.solver)
-    own = stock.model_copy(update={"recipes": (config.recipe,)})
-    candidates = {NAIVE: measured.baseline, STOCK.name: measured(stock).metrics, own.name: measured(own).metrics}
-    serving, notes = _guarded(own, stock, measured)
+    own = [stock.model_copy(update={"recipes": (recipe,)}) for recipe in (config.recipe, *config.choose.among)]
+    candidates = {NAIVE: measured.baseline}
+    candidates |= {one.name: measured(one).metrics for one in (stock, *own)}
+    best = _best(own, measured, past, config.choose)
+    candidates[best.name] = measured(best).metrics
+    serving, notes = _guarded(best, stock, measured)
     if champion is not None:
         try:
             candidates[CHAMPION] = measured(champion).metrics
         except FitError as error:
             notes.append(f"the champion's configuration cannot be backtested on this history: {error}")
     return Choice(serving, measured(serving), candidates, tuple(notes))
+
+
+def _best(own: Sequence[Configuration], measured: _Measured, past: Past, config: ChooseConfig) -> Configuration:
+    """The configuration of the lowest score, its model averaged with those of the next lowest that average with it."""
+    freq, calendar = past.history.freq, past.calendar(own[0].model)
+    scored = [(_score(one, measured, freq, config.own_weight), one) for one in own]
+    ranked = [one for score, one in sorted(scored, key=itemgetter(0)) if score < math.inf] or own
+    [best] = ranked[0].recipes
+    kept = [one.recipes[0] for one in ranked if recipes_average(calendar, past.y, best, one.recipes[0])]
+    return ranked[0].model_copy(update={"recipes": tuple(kept[: config.keep]) or (best,)})
+
+
+def _score(one: Configuration, measured: _Measured, freq: str, own_weight: float) -> float:
+    """The logarithm of a configuration's MASE, that in this segment's backtest shrunk towards that in all segments'."""
+    pooled, mase = one.recipes[0].pace(freq).log_error, measured(one).metrics.get("mase")
+    return pooled if mase is None else own_weight * math.log(max(mase, _EXACT)) + (1.0 - own_weight) * pooled
 
 
 class _Measured:

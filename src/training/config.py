@@ -83,6 +83,22 @@ class BacktestConfig(_Frozen):
     min_train: Annotated[int, Field(ge=2)] | None = None
 
 
+NAIVE, CHAMPION = "seasonal-naive", "champion"  # what a segment's table has beside recipes
+
+
+class ChooseConfig(_Frozen):
+    """Recipes that compete with the job's own for each segment.
+
+    among: those beside JobConfig.recipe; none: there is no choice. keep: so many of the best are averaged, as far as
+    they average with the best. own_weight: how much the logarithm of a recipe's MASE in the segment's own backtest
+    counts in its score, the rest being that of all segments (`Pace.log_error`): alone it is mostly noise.
+    """
+
+    among: tuple[RecipeChoice, ...] = ()
+    keep: Count = 3
+    own_weight: Share = 0.25
+
+
 class GateConfig(_Frozen):
     """What a version must show to become champion.
 
@@ -115,7 +131,8 @@ class EngineConfig(_Frozen):
 class JobConfig(_Frozen):
     """One training job.
 
-    recipe: damped-average, stock (one Prophet as model says), or the keys of one's own. solver: exact, or cmdstan,
+    recipe: damped-average, stock (one Prophet as model says), or the keys of one's own. choose: others that each
+    segment may have instead. solver: exact, or cmdstan,
     Prophet's own, for stock alone; it is some ten times slower and stops short of the optimum at times.
     segments: glob patterns; None: all. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most
     segments that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let
@@ -125,6 +142,7 @@ class JobConfig(_Frozen):
     source: SourceConfig
     model: ProphetSpec = ProphetSpec()
     recipe: RecipeChoice = DAMPED_AVERAGE
+    choose: ChooseConfig = ChooseConfig()
     solver: Solver = "exact"
     checks: ChecksConfig = ChecksConfig()
     backtest: BacktestConfig = BacktestConfig()
@@ -138,8 +156,19 @@ class JobConfig(_Frozen):
 
     @model_validator(mode="after")
     def _has_a_solver_for_its_recipe(self) -> Self:
-        if self.solver == "cmdstan" and self.recipe != STOCK:
-            raise ValueError("solver cmdstan fits one Prophet as it is: set recipe to stock with it")
+        if self.solver == "cmdstan" and (self.recipe != STOCK or self.choose.among):
+            raise ValueError(
+                "solver cmdstan fits one Prophet as it is: set recipe to stock with it, and choose nothing"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_name_for_each_recipe(self) -> Self:
+        recipes = (self.recipe, *self.choose.among)
+        names = [NAIVE, CHAMPION, *(recipe.name for recipe in {STOCK, *recipes})]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or len(set(recipes)) < len(recipes):
+            raise ValueError(f"recipes need names of their own: {', '.join(twice) or recipes[0].name} is there twice")
         return self
 
 

@@ -13,7 +13,7 @@ from forecasting.spec import ProphetSpec, Solver
 class Configuration(BaseModel):
     """Prophet's settings, the recipes laid over them, and the solver.
 
-    recipes: most often one; of several, the models are averaged (`forecasting.recipe_fit.fit_average`).
+    recipes: most often one; of several, the models are averaged (`forecasting.recipe_fit.average`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -13,10 +13,11 @@ import pandas as pd
 
 from forecasting import prophet_model
 from forecasting.errors import FitError
-from forecasting.fit import SharedCalendar
+from forecasting.fit import Outcome, SharedCalendar
 from forecasting.forecast import forecast
 from forecasting.history import History
-from forecasting.recipe_fit import fit_average
+from forecasting.recipe import Recipe
+from forecasting.recipe_fit import average_of, fit_recipe
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
 from training.configuration import Configuration
@@ -44,13 +45,15 @@ class Hindsight(Protocol):
 class Past:
     """A history as arrays, laid out once for every fit to it.
 
-    ds: (T,) nanoseconds; y: (T,), in its own unit; columns: the others by name, (T,) each.
+    ds: (T,) nanoseconds; y: (T,), in its own unit; columns: the others by name, (T,) each. Fits are kept: averages
+    are made of what was measured alone before.
     """
 
     history: History
     ds: Integers
     y: Floats
     columns: Mapping[str, Floats]
+    _fits: dict[tuple[ProphetSpec, Recipe, int], Outcome] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, history: History) -> Self:
@@ -59,19 +62,36 @@ class Past:
         columns = {name: frame[name].to_numpy(dtype=np.float64) for name in frame.columns if name != "ds"}
         return cls(history, pd.DatetimeIndex(frame["ds"]).as_unit("ns").asi8, columns.pop("y"), columns)
 
-    @cached_property
-    def _calendar(self) -> SharedCalendar:
-        return SharedCalendar.of(self.ds, ProphetSpec(), self.history.freq)
-
     def calendar(self, spec: ProphetSpec) -> SharedCalendar:
-        """The dates for fits as a spec says; what follows from the dates alone is laid out once for all specs."""
-        return replace(self._calendar, spec=spec)
+        """The dates for fits as a spec says; what follows from them is laid out once for all fits."""
+        return replace(_calendar(self.ds.tobytes(), self.history.freq), spec=spec)
 
     def given(self, spec: ProphetSpec) -> Mapping[str, Floats]:
         """The columns, with the constant bounds of a spec where the history has none of its own."""
         bounds = {"cap": spec.cap, "floor": spec.floor} if spec.growth == "logistic" else {}
         constant = {name: np.full(len(self.y), bound) for name, bound in bounds.items() if bound is not None}
         return {**constant, **self.columns}
+
+    def fit(self, configuration: Configuration, rows: int | None = None) -> ForecastModel:
+        """The model of the first rows, all by default, with the exact solver. Raises FitError."""
+        end = len(self.y) if rows is None else rows
+        outcome = average_of([self._fit(configuration.model, recipe, end) for recipe in configuration.recipes])
+        if isinstance(outcome, FitError):
+            raise outcome
+        return outcome
+
+    def _fit(self, spec: ProphetSpec, recipe: Recipe, end: int) -> Outcome:
+        key = (spec, recipe, end)
+        if key not in self._fits:
+            given = {name: values[:end] for name, values in self.given(spec).items()}
+            [self._fits[key]] = fit_recipe(self.calendar(spec), recipe, self.y[None, :end], given, rows=end)
+        return self._fits[key]
+
+
+@lru_cache(maxsize=1)
+def _calendar(stamps: bytes, freq: str) -> SharedCalendar:
+    """The dates, kept for the next segment, which often has the same."""
+    return SharedCalendar.of(np.frombuffer(stamps, dtype=np.int64), ProphetSpec(), freq)
 
 
 def hindsight(past: Past, configuration: Configuration) -> Hindsight:
@@ -80,14 +100,10 @@ def hindsight(past: Past, configuration: Configuration) -> Hindsight:
 
 
 def _exactly(past: Past, configuration: Configuration) -> Hindsight:
-    columns, calendar = past.given(configuration.model), past.calendar(configuration.model)
+    columns = past.given(configuration.model)
 
     def ahead(end: int, horizon: int) -> Ahead:
-        before = {name: values[:end] for name, values in columns.items()}
-        [model] = fit_average(calendar, configuration.recipes, past.y[None, :end], before, rows=end)
-        if isinstance(model, FitError):
-            raise model
-        return _forecast(model, past, columns, slice(end, end + horizon))
+        return _forecast(past.fit(configuration, end), past, columns, slice(end, end + horizon))
 
     return ahead
 

@@ -14,12 +14,11 @@ from forecasting.errors import Fault, FitError, HistoryError
 from forecasting.history import History, check_history
 from forecasting.prophet_json_writer import write_model
 from forecasting.recipe import STOCK, Recipe
-from forecasting.recipe_fit import fit_average
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
 from training.backtest import BacktestResult
-from training.choice import CHAMPION, Choice, choose
-from training.config import JobConfig
+from training.choice import Choice, choose
+from training.config import CHAMPION, JobConfig
 from training.configuration import Configuration
 from training.cutoffs import Past
 from training.spool import Chunk
@@ -150,10 +149,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
 def _by_recipes(past: Past, choice: Choice) -> tuple[ForecastModel, str]:
     """The model of all rows, its intervals as wide as the backtest asks for, and Prophet's JSON of it."""
     recipes, spec = choice.configuration.recipes, choice.configuration.model
-    [model] = fit_average(past.calendar(spec), recipes, past.y[None], past.given(spec))
-    if isinstance(model, FitError):
-        raise model
-    own_weight = max(recipe.own_weight for recipe in recipes)
+    model, own_weight = past.fit(choice.configuration), max(recipe.own_weight for recipe in recipes)
     model = replace(model, calibration=calibrate(model, own_weight, np.array(choice.backtest.ratios)))
     frame = prophet_model.with_bounds(past.history.frame, growth=spec.growth, cap=spec.cap, floor=spec.floor)
     return model, write_model(model, frame, _told(spec, recipes[0], past))

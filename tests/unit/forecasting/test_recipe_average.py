@@ -19,7 +19,7 @@ from forecasting.future import make_future
 from forecasting.predict import predict
 from forecasting.prophet_json_writer import write_model
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe
-from forecasting.recipe_fit import average, averages, fit_average, fit_recipe
+from forecasting.recipe_fit import average, average_of, averages, fit_recipe, recipes_average
 from forecasting.spec import ProphetSpec
 from forecasting.state import Calibration, ForecastModel
 
@@ -70,7 +70,7 @@ def _daily(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fitted(calendar: SharedCalendar, recipes: tuple[Recipe, ...], y: np.ndarray) -> ForecastModel:
-    [model] = fit_average(calendar, recipes, y[None])
+    model = average_of([outcome for recipe in recipes for outcome in fit_recipe(calendar, recipe, y[None])])
     assert isinstance(model, ForecastModel)
     return model
 
@@ -115,5 +115,27 @@ def test_models_of_other_terms_or_growth_are_left_out_of_an_average(growth: str)
 
 def test_a_history_that_no_recipe_can_be_fitted_to_is_an_error() -> None:
     ds, y = _daily(rows=1)
-    [outcome] = fit_average(SharedCalendar.of(ds, ProphetSpec(), "D"), (DAMPED_AVERAGE, STOCK), y[None])
-    assert isinstance(outcome, FitError)
+    calendar = SharedCalendar.of(ds, ProphetSpec(), "D")
+    outcomes = [outcome for recipe in (DAMPED_AVERAGE, STOCK) for outcome in fit_recipe(calendar, recipe, y[None])]
+    assert average_of(outcomes) is outcomes[0]
+    assert isinstance(outcomes[0], FitError)
+
+
+def test_a_history_that_one_recipe_cannot_be_fitted_to_is_left_to_the_others() -> None:
+    ds, y = _daily()
+    model = _fitted(SharedCalendar.of(ds, ProphetSpec(), "D"), (STOCK,), y)
+    assert average_of([FitError("no optimum"), model]) is model
+
+
+def test_that_recipes_average_is_known_before_they_are_fitted() -> None:
+    ds, y = _daily()
+    orders = Recipe(name="orders", daily_order=2)
+    modes = Recipe(name="modes", daily=Pace(seasonality_mode="multiplicative"))
+    hourly = SharedCalendar.of(ds[0] + (ds - ds[0]) // 24, ProphetSpec(), "h")
+    for calendar, other, will in ((hourly, orders, False), (hourly, STIFF, True)):
+        assert recipes_average(calendar, y, DAMPED_AVERAGE, other) is will
+    daily = SharedCalendar.of(ds, ProphetSpec(), "D")
+    assert recipes_average(daily, y, DAMPED_AVERAGE, STOCK)
+    assert not recipes_average(daily, y, DAMPED_AVERAGE, modes)
+    flat = SharedCalendar.of(ds, ProphetSpec(growth="flat"), "D")
+    assert not recipes_average(flat, y, DAMPED_AVERAGE, STOCK)

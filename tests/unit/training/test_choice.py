@@ -12,12 +12,12 @@ from forecasting import prophet_model
 from forecasting.future import make_future
 from forecasting.history import History, check_history
 from forecasting.predict import predict
-from forecasting.recipe import DAMPED_AVERAGE, STOCK
+from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe
 from forecasting.spec import ProphetSpec, Regressor
 from forecasting.state import ForecastModel
 from training import choice as room
-from training.choice import CHAMPION, NAIVE, Choice, choose
-from training.config import JobConfig, load_config
+from training.choice import Choice, choose
+from training.config import CHAMPION, NAIVE, JobConfig, load_config
 from training.configuration import Configuration
 from training.cutoffs import Past
 from training.errors import ConfigError
@@ -144,3 +144,98 @@ def test_what_is_registered_is_a_prophet_that_forecasts_what_we_serve() -> None:
     )
     assert ours.calibration is not None
     assert json.loads(trained.model_json)["changepoint_range"] == config_of().recipe.daily.changepoint_range
+
+
+STIFF = Recipe(name="stiff", daily=Pace(changepoint_prior_scales=(0.01,), phi=0.9, width=1.67))
+LOOSE = Recipe(name="loose", daily=Pace(changepoint_prior_scales=(0.5,), phi=0.9, width=1.67))
+
+
+def pooled(recipe: Recipe, log_error: float) -> Recipe:
+    return recipe.model_copy(update={"daily": recipe.daily.model_copy(update={"log_error": log_error})})
+
+
+def alone(y: np.ndarray, recipe: Recipe) -> float:
+    return chosen(y, recipe=recipe).candidates[recipe.name]["mase"]
+
+
+def test_the_best_few_are_averaged_best_first_and_the_average_is_backtested_itself() -> None:
+    choice = chosen(weekly(), choose__among=[STIFF, LOOSE], choose__keep=2)
+    order = sorted((DAMPED_AVERAGE, STIFF, LOOSE), key=lambda recipe: alone(weekly(), recipe))
+    assert choice.configuration.recipes == tuple(order[:2])
+    assert choice.configuration.name == f"{order[0].name} + {order[1].name}"
+    assert set(choice.candidates) == {"damped-average", "stiff", "loose", "stock", NAIVE, choice.configuration.name}
+    assert choice.backtest.metrics == choice.candidates[choice.configuration.name]
+    assert len(choice.backtest.ratios) == 2 * 28
+
+
+def test_what_the_segment_says_is_shrunk_towards_what_all_segments_say() -> None:
+    """A few per cent in one backtest do not outweigh as much in all of them, unless it alone counts."""
+    mine = {recipe.name: alone(weekly(), recipe) for recipe in (DAMPED_AVERAGE, STIFF)}
+    better, worse = sorted((DAMPED_AVERAGE, STIFF), key=lambda recipe: mine[recipe.name])
+    gap = np.log(mine[worse.name] / mine[better.name])
+    assert 0 < gap < 0.2
+
+    def best(log_error: float, own_weight: float) -> str:
+        given = {"recipe": worse, "choose__among": [pooled(better, log_error)]}
+        choice = chosen(weekly(), **given, choose__keep=1, choose__own_weight=own_weight)
+        return choice.configuration.name
+
+    assert best(0.5 * gap, own_weight=0.25) == worse.name
+    assert best(0.3 * gap, own_weight=0.25) == better.name
+    assert best(100 * gap, own_weight=1.0) == better.name
+    assert best(0.01, own_weight=0.0) == worse.name
+
+
+def test_without_a_backtest_all_segments_alone_say_what_is_best() -> None:
+    config = config_of(backtest__cutoffs=0, choose__among=[pooled(STIFF, -0.1)], choose__keep=1)
+    assert choose(Past.of(history_of(weekly())), config).configuration.recipes[0].name == "stiff"
+
+
+def test_only_what_averages_with_the_best_is_averaged() -> None:
+    other = Recipe(name="other", daily=Pace(seasonality_mode="multiplicative", log_error=0.01))
+    choice = chosen(weekly(), choose__among=[other, pooled(STIFF, 0.02)], choose__own_weight=0.0)
+    assert choice.configuration.recipes == (DAMPED_AVERAGE, pooled(STIFF, 0.02))
+    flat = chosen(weekly(), model__growth="flat", choose__among=[pooled(STIFF, 0.02)], choose__own_weight=0.0)
+    assert flat.configuration.recipes == (DAMPED_AVERAGE,)
+
+
+def test_an_average_that_loses_to_seasonal_naive_and_stock_prophet_gives_way_to_stock() -> None:
+    choice = chosen(random_walk(4), choose__among=[STIFF])
+    assert choice.configuration.recipes == (STOCK,)
+    assert "damped-average" in choice.notes[0]
+    assert "takes its place" in choice.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"choose__among": ["damped-average"]}, "damped-average is there twice"),
+        ({"choose__among": [{"name": "stock"}]}, "stock is there twice"),
+        ({"recipe": {"name": "champion"}}, "champion is there twice"),
+        ({"choose__among": ["magic"]}, "damped-average, stock"),
+        ({"choose__among": [{"name": "a", "daly": {}}]}, "daily"),
+        ({"choose__kep": 2}, "keep"),
+        ({"solver": "cmdstan", "recipe": "stock", "choose__among": [STIFF]}, "choose nothing"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_told(given: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        config_of(**given)
+
+
+def test_a_chosen_average_is_a_prophet_that_forecasts_what_we_serve_whoever_else_is_in_the_chunk() -> None:
+    table = pd.DataFrame({"ds": DAYS, "y": weekly()})
+    config = config_of(choose__among=["stock", STIFF])
+    frame = pd.concat([table.assign(y=random_walk(1)), table], ignore_index=True)
+    chunk = Chunk(("a", "b"), np.array([0, 400, 800]), frame)
+    trained = train_segment("b", table, config)
+    assert isinstance(trained, Trained)
+    assert [outcome for one in chunk.apart() for outcome in train_chunk(one, config)] == train_chunk(chunk, config)
+    assert len(trained.configuration.recipes) == 3
+    ours = ForecastModel.from_json(trained.model_json)
+    theirs = prophet_model.from_json(trained.model_json)
+    theirs.uncertainty_samples = 0
+    future = theirs.make_future_dataframe(60, include_history=False)
+    ahead = make_future(ours, 60)
+    np.testing.assert_allclose(predict(ours, ahead).yhat, theirs.predict(future)["yhat"].to_numpy(), rtol=1e-9)
+    assert ours.calibration is not None
