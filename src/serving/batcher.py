@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,6 @@ from cachetools import LRUCache
 from forecasting.calendar import is_subdaily
 from forecasting.forecast import prepare
 from forecasting.future import dates_after
-from forecasting.grid import forecast_grid
 from serving.champions import Champions
 from serving.model import date_texts, not_finite, now, unusable_dates
 from serving.outcomes import INTERNAL_ERROR, Answer, Outcome
@@ -110,7 +110,7 @@ class Batcher:
             except ValueError as error:
                 outcomes[place] = unusable_dates("periods", error)
             else:
-                key = item.champions, int(item.champions.kinds[item.row]), item.request.periods, item.width
+                key = item.champions, int(item.champions.plain.kinds[item.row]), item.request.periods, item.width
                 alike.setdefault(key, []).append((place, item, dates))
         time = now()
         for group in alike.values():
@@ -122,6 +122,7 @@ class Batcher:
     def _dates_of(self, item: Item) -> Dates:
         """The dates that a request asks for, and their texts: champions of one job share them. Raises ValueError."""
         end, freq = int(item.champions.ends[item.row]), item.champions.freq(item.row)
+        assert freq is not None, "row_for gives no row without a frequency"
         key = end, item.request.periods, freq
         found = self._dates.get(key)
         if found is None:
@@ -148,13 +149,13 @@ def _answers(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[O
     snapshot = first.champions.snapshot
     rows = np.array([item.row for item in alike])
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-        found = forecast_grid(snapshot.table, rows, [ds for ds, _ in dates], first.width)
-    numbers = found.yhat, found.yhat_lower, found.yhat_upper
-    finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in numbers]).tolist()
-    columns = zip(finite, *(values.tolist() for values in numbers), strict=True)
+        found = first.champions.plain.forecast(rows, [ds for ds, _ in dates], first.width)
+        spread = np.maximum.reduce(found.yhat_upper - found.yhat_lower, axis=1)  # not finite where a bound is not
+    numbers = (found.yhat, found.yhat_lower, found.yhat_upper)
+    columns = zip(spread.tolist(), *(values.tolist() for values in numbers), strict=True)
     return [
         Answer(item.request.model_id, time, snapshot.info_json(item.row), texts, yhat, lower, upper)
-        if is_finite
+        if isfinite(widest)
         else not_finite("model_unavailable")
-        for item, (_, texts), (is_finite, yhat, lower, upper) in zip(alike, dates, columns, strict=True)
+        for item, (_, texts), (widest, yhat, lower, upper) in zip(alike, dates, columns, strict=True)
     ]

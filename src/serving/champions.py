@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.grid import OTHER, plain_kinds
+from forecasting.grid import OTHER, PlainModels
 from serving.schemas import ForecastRequest
 from serving.snapshot import Snapshot
 
-_ASKED = ForecastRequest.model_fields
 _ORDINARY = {"model_id", "periods", "interval_width", "format"}  # what a request may say and be forecast in a batch
-_SPECIAL = {name: _ASKED[name].get_default() for name in _ASKED if name not in _ORDINARY}
+_SPECIAL = {name: getattr(ForecastRequest(), name) for name in ForecastRequest.model_fields.keys() - _ORDINARY}
 
 
 @dataclass(frozen=True, eq=False)
 class Champions:
-    """The champions of one snapshot. By row (M,): kinds as `plain_kinds` gives them, OTHER too where no frequency is
-    known; ends: the last date of the history, in nanoseconds; widths: of their own intervals.
+    """The champions of one snapshot. By row (M,): ends, the last date of the history, in nanoseconds; widths of their
+    own intervals.
     """
 
     snapshot: Snapshot
-    kinds: npt.NDArray[np.int32]
+    plain: PlainModels
     ends: npt.NDArray[np.int64]
     widths: npt.NDArray[np.float64]
 
@@ -31,21 +31,24 @@ class Champions:
     def of(cls, snapshot: Snapshot) -> Champions:
         """Look through a snapshot once: some milliseconds for 100,000 champions."""
         table = snapshot.table
-        kinds = plain_kinds(table)
-        kinds[table.records["freq"] < 0] = OTHER
-        return cls(snapshot, kinds, table.last_dates, table.records["interval_width"].copy())
+        return cls(snapshot, PlainModels.of(table), table.last_dates, table.records["interval_width"].copy())
 
-    def freq(self, row: int) -> str:
-        """The frequency of a row that has one."""
-        table = self.snapshot.table
-        return table.texts[int(table.records["freq"][row])]
+    def freq(self, row: int) -> str | None:
+        """The frequency of a row's history, None where it is not known."""
+        place = int(self._freqs[row])
+        return None if place < 0 else self.snapshot.table.texts[place]
+
+    @cached_property
+    def _freqs(self) -> npt.NDArray[np.int16]:
+        freqs: npt.NDArray[np.int16] = self.snapshot.table.records["freq"]
+        return freqs
 
     def row_for(self, request: ForecastRequest) -> int | None:
         """The row that a batch can forecast for this request; None where it takes more than that."""
         if not is_ordinary(request):
             return None
         row = self.snapshot.find(request.model_id)
-        return None if row is None or self.kinds[row] == OTHER else row
+        return None if row is None or self.plain.kinds[row] == OTHER or self.freq(row) is None else row
 
 
 def is_ordinary(request: ForecastRequest) -> bool:

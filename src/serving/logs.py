@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from random import getrandbits
 from typing import Literal
 
 from starlette.types import Scope
@@ -21,7 +21,7 @@ def enter_request(scope: Scope) -> bytes:
     """Give the request its id for as long as it is worked on: the caller's X-Request-Id if it is a plain one."""
     request_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     if not _PLAIN_ID.fullmatch(request_id):
-        request_id = os.urandom(8).hex().encode()
+        request_id = b"%016x" % getrandbits(64)
     _request_id.set(request_id.decode())
     return bytes(request_id)
 

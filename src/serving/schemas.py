@@ -57,7 +57,7 @@ class ForecastRequest(_Asked):
     regressors: Annotated[
         dict[str, Annotated[list[Finite], Field(max_length=MOST_PERIODS, fail_fast=True)]],
         Field(max_length=MOST_REGRESSORS, description="One number a future row for each extra regressor of the model."),
-    ] = {}
+    ] = Field(default_factory=dict)
     cap: Annotated[Finite | None, Field(description="Saturating maximum, for logistic growth.")] = None
     floor: Annotated[Finite | None, Field(description="Saturating minimum, for logistic growth.")] = None
     version: Annotated[

@@ -14,7 +14,7 @@ from prophet.serialize import model_to_json
 
 from forecasting.forecast import forecast, forecast_many
 from forecasting.future import make_future
-from forecasting.grid import OTHER, forecast_grid, plain_kinds
+from forecasting.grid import OTHER, PlainModels
 from forecasting.predict_many import RowBlock
 from forecasting.state import Calibration, ForecastModel
 from forecasting.table import ModelTable
@@ -42,20 +42,20 @@ def _block(models: np.ndarray, dates: list[np.ndarray]) -> RowBlock:
 
 
 def _bits(table: ModelTable, models: list[int], dates: list[np.ndarray]) -> list[bytes]:
-    found = forecast_grid(table, np.array(models), dates)
+    found = PlainModels.of(table).forecast(np.array(models), dates, 0.8)
     parts = (found.yhat, found.yhat_lower, found.yhat_upper)
     return [b"".join(part[row].tobytes() for part in parts) for row in range(len(models))]
 
 
 @RELAXED
-@given(cases(), st.sampled_from([None, 0.5, 0.95]))
-def test_a_plain_model_gets_what_forecast_many_gives(case: tuple[Prophet, pd.DataFrame], width: float | None) -> None:
+@given(cases(), st.sampled_from([0.5, 0.8, 0.95]))
+def test_a_plain_model_gets_what_forecast_many_gives(case: tuple[Prophet, pd.DataFrame], width: float) -> None:
     """Anywhere in time, with any seasonalities and holidays of either mode; everything else is no plain model."""
     real, rows = case
     model = ForecastModel.from_json(model_to_json(real))
     table = ModelTable.pack([model, _calibrated(model)])
     plain = model.n_draws == 1 and model.growth != "logistic" and not model.required_columns
-    kinds = plain_kinds(table)
+    kinds = PlainModels.of(table).kinds
     assert (kinds != OTHER).all() == plain
     assume(plain)
     ds = rows["ds"].to_numpy().astype("M8[ns]").astype(np.int64)
@@ -63,7 +63,7 @@ def test_a_plain_model_gets_what_forecast_many_gives(case: tuple[Prophet, pd.Dat
         models = np.array([place, place])
         dates = [ds, ds[::-1].copy()]
         expected = forecast_many(table, _block(models, dates), interval_width=width)
-        found = forecast_grid(table, models, dates, width)
+        found = PlainModels.of(table).forecast(models, dates, width)
         for name in ("yhat", "yhat_lower", "yhat_upper"):
             np.testing.assert_allclose(
                 getattr(found, name).ravel(), getattr(expected, name), rtol=1e-12, atol=1e-12 * model.y_scale
@@ -82,12 +82,12 @@ def test_kinds_tell_layouts_apart_and_gather_what_is_alike() -> None:
         _model(5, growth="logistic"),
         _model(6, growth="flat"),
     ]
-    kinds = plain_kinds(ModelTable.pack(models)).tolist()
+    kinds = PlainModels.of(ModelTable.pack(models)).kinds.tolist()
     assert kinds[0] == kinds[1]
     assert len({*kinds[:5]}) == 4
     assert kinds[5] == OTHER
     assert kinds[6] != OTHER
-    assert plain_kinds(ModelTable.pack([])).tolist() == []
+    assert PlainModels.of(ModelTable.pack([])).kinds.tolist() == []
 
 
 def test_company_changes_no_bit() -> None:
@@ -110,16 +110,18 @@ def test_a_grid_of_many_changepoints_is_counted_in_pieces(monkeypatch: pytest.Mo
     monkeypatch.setattr("forecasting.grid._MOST_CELLS", 2_000)
     assert _bits(table, list(range(9)), inside) == whole
     expected = forecast(table.model(4), inside[4])
-    np.testing.assert_allclose(forecast_grid(table, np.array([4]), inside[:1]).yhat[0], expected.yhat, rtol=1e-12)
+    np.testing.assert_allclose(
+        PlainModels.of(table).forecast(np.array([4]), inside[:1], 0.8).yhat[0], expected.yhat, rtol=1e-12
+    )
 
 
 def test_dates_that_may_change_are_not_kept() -> None:
     """A caller who writes into his array gets the forecast of what it holds now."""
     table = ModelTable.pack([_model(1)])
     ds = make_future(table.model(0), 5).copy()
-    before = forecast_grid(table, np.array([0]), [ds]).yhat
+    before = PlainModels.of(table).forecast(np.array([0]), [ds], 0.8).yhat
     ds += 86_400 * 10**9
-    after = forecast_grid(table, np.array([0]), [ds]).yhat
+    after = PlainModels.of(table).forecast(np.array([0]), [ds], 0.8).yhat
     np.testing.assert_allclose(after[0, :-1], before[0, 1:], rtol=1e-9)
 
 
@@ -127,4 +129,4 @@ def test_a_width_that_is_none_is_refused() -> None:
     """As forecast does it."""
     table = ModelTable.pack([_model(1)])
     with pytest.raises(ValueError, match="not between 0 and 1"):
-        forecast_grid(table, np.array([0]), [make_future(table.model(0), 2)], 1.0)
+        PlainModels.of(table).forecast(np.array([0]), [make_future(table.model(0), 2)], 1.0)

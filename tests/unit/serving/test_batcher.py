@@ -12,6 +12,7 @@ from forecasting.calendar import is_subdaily
 from forecasting.features import FeatureTable, RegressorTerm, SeasonalTerm
 from forecasting.forecast import forecast
 from forecasting.future import make_future
+from forecasting.grid import PlainModels
 from forecasting.state import Calibration, ForecastModel
 from forecasting.table import ModelTable
 from serving.batcher import MOST_AT_ONCE, Batcher
@@ -137,16 +138,14 @@ def test_one_bad_item_never_fails_its_neighbours(champions: Champions, monkeypat
     codes = [outcome.code if isinstance(outcome, Refusal) else None for outcome in _ask(champions, *asked)]
     assert codes == [None, "model_unavailable", "invalid_request", None]
 
-    from serving import batcher
+    real, bad = PlainModels.forecast, champions.row_for(_one("plain 3"))
 
-    real, bad = batcher.forecast_grid, champions.row_for(_one("plain 3"))
-
-    def fails_on_one(table: ModelTable, rows: np.ndarray, *rest: object) -> object:
+    def fails_on_one(self: PlainModels, rows: np.ndarray, *rest: object) -> object:
         if bad in rows:
             raise ZeroDivisionError
-        return real(table, rows, *rest)
+        return real(self, rows, *rest)
 
-    monkeypatch.setattr(batcher, "forecast_grid", fails_on_one)
+    monkeypatch.setattr(PlainModels, "forecast", fails_on_one)
     outcomes = _ask(champions, *(_one(f"plain {number}") for number in range(6)))
     codes = [outcome.code if isinstance(outcome, Refusal) else None for outcome in outcomes]
     assert codes == [None, None, None, "internal_error", None, None]
