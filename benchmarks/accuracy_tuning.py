@@ -34,7 +34,7 @@ from forecasting.recipe import DAMPED_AVERAGE, STOCK, Cadence, Recipe, cadence_o
 from forecasting.spec import ProphetSpec
 from training.metrics import mase
 
-PHIS, RHOS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5), (0.0, 0.25, 0.5, 0.75, 1.0)
+PHIS, RHOS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), (0.0, 0.25, 0.5, 0.7, 1.0)
 
 
 def main() -> int:
