@@ -356,12 +356,14 @@ def _registry(tracking_uri: str | None) -> Registry:
 
 def _check_host(host: str) -> None:
     """Say at once what BentoML would find out after its start: where this service may listen."""
+    from pydantic import ValidationError
+
     from serving.gate import ListensTooFar, check_host
     from serving.settings import Settings
 
     try:
         check_host(host, Settings())
-    except ListensTooFar as error:
+    except (ListensTooFar, ValidationError) as error:
         err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(FAULTY_CALL) from None
 

@@ -75,7 +75,7 @@ def list_keys(keys_file: KeysFile) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("id", "name", "state", "segments", "rate", "may", "created", "expires"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "id")  # to be copied whole
     now = datetime.now(UTC)
     for key in found:
         table.add_row(

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from serving.access import Caller
 from serving.compression import compressed
 from serving.gate import Gate
-from serving.logs import enter_request, log_access
+from serving.logs import enter_request, log_access, name_caller
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.outcomes import INTERNAL_ERROR, Outcome, Refusal, Refused
@@ -109,7 +109,9 @@ class ForecastApp:
         """Ask who is there before anything of the request is read."""
 
         async def admitted(request: Request) -> Response:
-            return await handler(request, await self._gate.admit(request.scope))
+            caller = await self._gate.admit(request.scope)
+            name_caller(caller.name)
+            return await handler(request, caller)
 
         return admitted
 

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 access = logging.getLogger("serving.access")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_caller: ContextVar[str | None] = ContextVar("caller", default=None)
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -23,6 +24,7 @@ def enter_request(scope: Scope) -> bytes:
     if not _PLAIN_ID.fullmatch(request_id):
         request_id = b"%016x" % getrandbits(64)
     _request_id.set(request_id.decode())
+    _caller.set(None)
     return bytes(request_id)
 
 
@@ -31,9 +33,15 @@ def current_request_id() -> str | None:
     return _request_id.get()
 
 
+def name_caller(caller: str) -> None:
+    """Say who asks, once that is known: an id, never a key."""
+    _caller.set(caller)
+
+
 def log_access(method: str, route: str, status: int, seconds: float) -> None:
     """One line a request, for those who want it."""
-    access.info("%s %s %s %.2f ms", method, route, status, seconds * 1e3, extra={"route": route, "status": status})
+    extra = {"route": route, "status": status}
+    access.info("%s %s %s %.2f ms, %s", method, route, status, seconds * 1e3, _caller.get() or "nobody", extra=extra)
 
 
 def set_up_logs(form: Literal["text", "json"]) -> None:
@@ -46,7 +54,8 @@ def set_up_logs(form: Literal["text", "json"]) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and request_id, route, status and error where known."""
+    """One JSON object a line: time, level, logger, message, and request_id, caller, route, status and error
+    where known."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record."""
@@ -56,6 +65,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "request_id": current_request_id(),
+            "caller": _caller.get(),
             "route": getattr(record, "route", None),
             "status": getattr(record, "status", None),
             "error": self.formatException(record.exc_info) if record.exc_info else None,

@@ -87,12 +87,14 @@ class Settings(BaseSettings):
     def _refuse_half_a_verification(self) -> Settings:
         keys = self.jwt_secret is not None or self.jwt_jwks_url is not None
         if keys != (self.jwt_issuer is not None):
-            raise ValueError("JWT_ISSUER needs JWT_SECRET or JWT_JWKS_URL, and each of them needs JWT_ISSUER")
+            raise ValueError(
+                "FORECAST_JWT_ISSUER goes with FORECAST_JWT_SECRET or FORECAST_JWT_JWKS_URL, and they with it"
+            )
         if self.jwt_jwks_url is not None:
             url = urlsplit(self.jwt_jwks_url)
             if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
                 raise ValueError(
-                    "JWT_JWKS_URL must start with https://: whoever could change the answer could sign tokens"
+                    "FORECAST_JWT_JWKS_URL must start with https://: whoever could change the answer could sign tokens"
                 )
         OwnSegments(self.jwt_segments)
         return self

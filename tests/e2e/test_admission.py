@@ -100,10 +100,19 @@ def test_what_bentoml_adds_is_no_way_round(guarded: Service) -> None:
             assert http.get(path).status_code == 200, path
         for path in ("/answer", "/ForecastService", "/__is_ready__"):
             assert http.post(path, json={"requests": [{"model_id": "user_1_food"}]}).status_code in (404, 405), path
-        for path in ("/", "/docs.json", "/schema.json", "/healthz", "/metrics", "/models", "/static_content/"):
+        for path in ("/metrics", "/models", "/models/user_1_food"):
+            assert http.get(path).status_code == 401, path
+        for path in ("/", "/docs.json", "/schema.json", "/healthz", "/static_content/"):
             answer = http.get(path)
-            assert answer.status_code in (200, 401, 404), path
+            assert answer.status_code in (200, 404), path
             assert "user_1" not in answer.text
+
+
+def test_a_proxy_on_this_machine_does_not_make_its_callers_local(service: Service) -> None:
+    """Where it says for whom it asks, that address is what counts."""
+    answer = service.http.get("/models", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert service.http.get("/models").status_code == 200
 
 
 def test_nothing_listens_beyond_loopback_without_keys(store: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +17,8 @@ import httpx
 import jwt
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prophet import Prophet
 
 from registry.log import JobLog
@@ -23,7 +28,7 @@ from serving.backend import WorkerBackend
 from serving.forecaster import Forecaster
 from serving.keys import create_key
 from serving.metrics import Metrics
-from serving.outcomes import Outcome
+from serving.outcomes import Outcome, Refused
 from serving.schemas import ForecastRequest
 from serving.settings import Settings
 
@@ -66,11 +71,17 @@ GUARDED = (
 )
 
 
+def _json_of(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    names = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "sub", "exp", "jwk"])
+    return st.lists(inner, max_size=3) | st.dictionaries(names, inner | st.sampled_from(["HS256", "none"]), max_size=4)
+
+
 class App:
     """The app as a caller on some machine meets it."""
 
     def __init__(self, app: ForecastApp, keys: dict[str, dict[str, str]]) -> None:
         self._app = app
+        self.gate = app._gate
         self.keys = keys
 
     def ask(
@@ -84,8 +95,8 @@ class App:
         return asyncio.run(answer())
 
 
-def _open(registry: Registry, keys: dict[str, dict[str, str]] | None = None, **settings: Any) -> App:
-    chosen = Settings(**settings)
+def _open(registry: Registry, keys: dict[str, dict[str, str]] | None = None, **chosen_settings: Any) -> App:
+    chosen = Settings(**chosen_settings)
     forecaster = Forecaster(registry, chosen)
 
     async def ask(requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
@@ -231,6 +242,53 @@ def test_anonymous_callers_are_not_let_in_where_keys_are_asked_for(
     """Neither from this machine nor by FORECAST_ALLOW_ANONYMOUS; a file that is not there yet holds no keys."""
     app = open_app(keys_file=tmp_path / "none.json", allow_anonymous=True)
     assert app.ask("GET", "/models", client="127.0.0.1").status_code == 401
+
+
+def test_the_access_log_says_who_asked_and_never_with_what(
+    open_app: Callable[..., App], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key's id; for one who was not let in, nobody's."""
+    key, credential = create_key(tmp_path / "keys.json", "shop", ("*",))
+    app = open_app(keys_file=tmp_path / "keys.json", access_log=True)
+    with caplog.at_level(logging.DEBUG):
+        app.ask("GET", "/models", {"X-API-Key": credential})
+        app.ask("GET", "/models", {"X-API-Key": credential + "0"})
+        app.ask("GET", "/health")
+    lines = [record.getMessage() for record in caplog.records if record.name == "serving.access"]
+    assert [line.rpartition(", ")[2] for line in lines] == [f"key:{key.id}", "nobody", "nobody"]
+    assert credential.split("_")[2] not in caplog.text
+
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from([b"authorization", b"x-api-key", b"host"]),
+        st.binary(max_size=200)
+        | st.builds(lambda text: b"Bearer " + text, st.binary(max_size=200))
+        | st.builds(lambda text: b"Bearer fk_" + text, st.binary(max_size=80))
+        | st.builds(
+            lambda *parts: (
+                b"Bearer " + b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts)
+            ),
+            *[st.recursive(st.none() | st.integers() | st.text(max_size=5), _json_of, max_leaves=8)] * 3,
+        ),
+    ),
+    max_size=4,
+)
+
+
+@given(headers=HEADERS)
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_in_the_headers_is_a_401(app: App, headers: list[tuple[bytes, bytes]]) -> None:
+    """Never a 500, and never a way in."""
+
+    async def admit() -> str:
+        try:
+            await app.gate.admit({"headers": headers})
+        except Refused as error:
+            return error.refusal.code
+        return "let in"
+
+    assert asyncio.run(admit()) == "unauthenticated"
 
 
 BOMBS: list[tuple[str, str, bytes]] = [

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.access import Caller
 from serving.app import ForecastApp
 from serving.compression import takes_gzip
 from serving.logs import JsonLines, current_request_id
@@ -35,7 +36,7 @@ class Backend:
         zeros = [0.0] * request.periods
         return Answer(request.model_id, "2026-01-01T00:00:00Z", b"{}", ["2024-01-01"] * request.periods, *[zeros] * 3)
 
-    async def models(self, limit: int, page_token: str | None) -> ServedModels:
+    async def models(self, limit: int, page_token: str | None, caller: Caller) -> ServedModels:  # noqa: ARG002
         return ServedModels(models=[], next_page_token=f"{limit} {page_token}")
 
     async def model(self, model_id: str) -> ServedModel:
