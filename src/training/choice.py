@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from forecasting.errors import FitError
 from forecasting.recipe import STOCK
 from forecasting.recipe_fit import recipes_average
 from training.backtest import BacktestResult, Cutoffs, backtest
@@ -51,7 +50,7 @@ def choose(past: Past, config: JobConfig, champion: Configuration | None = None)
     if champion is not None:
         try:
             candidates[CHAMPION] = measured(champion).metrics
-        except FitError as error:
+        except Exception as error:  # whoever wrote that configuration: it must not cost the segment its training
             notes.append(f"the champion's configuration cannot be backtested on this history: {error}")
     return Choice(serving, measured(serving), candidates, tuple(notes))
 

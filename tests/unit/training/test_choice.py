@@ -97,13 +97,21 @@ def test_what_is_one_configuration_is_backtested_once(monkeypatch: pytest.Monkey
     assert [one.name for one in measured] == ["stock", "damped-average"]
 
 
-def test_a_champion_that_asks_for_what_the_history_lacks_is_left_out_with_its_reason() -> None:
-    champion = Configuration(model=ProphetSpec(regressors=(Regressor(name="price"),)), recipes=(STOCK,))
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (ProphetSpec(regressors=(Regressor(name="price"),)), "price"),
+        (ProphetSpec(growth="logistic"), "cap"),
+        (ProphetSpec(regressors=(Regressor(name="trend"),)), "reserved"),
+    ],
+)
+def test_a_champion_that_cannot_be_fitted_here_is_left_out_with_its_reason(spec: ProphetSpec, told: str) -> None:
+    champion = Configuration(model=spec, recipes=(STOCK,))
     choice = choose(Past.of(history_of(weekly())), config_of(), champion)
     assert CHAMPION not in choice.candidates
     [note] = choice.notes
     assert "cannot be backtested" in note
-    assert "price" in note
+    assert told in note
 
 
 def test_a_chunk_hands_each_segment_its_champion() -> None:
