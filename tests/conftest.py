@@ -25,6 +25,8 @@ from registry.versions import ModelVersion
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+for name in [name for name in os.environ if name.startswith("FORECAST_")]:
+    del os.environ[name]  # a developer's own keys, for one, would let no test in
 
 
 @pytest.fixture(scope="session")

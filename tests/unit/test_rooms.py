@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = {"forecasting", "registry", "training", "serving", "cli", "cli_keys", "doctor", "service"}
@@ -33,3 +34,11 @@ def test_service_knows_serving_alone() -> None:
 def test_the_cli_knows_no_framework_of_the_rooms(module: str) -> None:
     """The CLI calls rooms, never MLflow or BentoML behind their backs."""
     assert not _imports(ROOT / "src" / f"{module}.py") & {"mlflow", "bentoml", "service"}
+
+
+def test_the_bento_has_every_file_of_the_rooms_that_serve() -> None:
+    """Those of packages inside them, too: a Bento that lacks one ends when it starts."""
+    included = yaml.safe_load((ROOT / "bentofile.yaml").read_text(encoding="utf-8"))["include"]
+    carried = {path for pattern in included for path in ROOT.glob(pattern)}
+    needed = {path for room in ("forecasting", "registry", "serving") for path in (ROOT / "src" / room).rglob("*.py")}
+    assert needed - carried == set()
