@@ -52,7 +52,11 @@ Growth = Annotated[str | None, typer.Option(help="linear, logistic or flat.")]
 Cutoffs = Annotated[int | None, typer.Option(help="How many cutoffs the backtest rolls over; 0 for none.")]
 Horizon = Annotated[int | None, typer.Option(help="Rows that each backtest forecasts; one season by default.")]
 Only = Annotated[list[str] | None, typer.Option("--segment", "-s", help="Only segments that match; may be repeated.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; one a CPU by default.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; one a CPU, of the cluster if there is one.")]
+Engine = Annotated[str | None, typer.Option(help="What trains: local (processes here), ray or spark (a cluster).")]
+EngineAddress = Annotated[
+    str | None, typer.Option(help="The cluster's: ray://head:10001, spark://master:7077; else the one at hand.")
+]
 Promote = Annotated[
     bool | None, typer.Option("--promote/--no-promote", help="Let the gate move the champion, or only register.")
 ]
@@ -87,6 +91,8 @@ def train(
     horizon: Horizon = None,
     segment: Only = None,
     workers: Workers = None,
+    engine: Engine = None,
+    engine_address: EngineAddress = None,
     promote: Promote = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and backtest, but register nothing.")] = False,
     resume: Annotated[
@@ -134,6 +140,8 @@ def retrain(
     horizon: Horizon = None,
     segment: Only = None,
     workers: Workers = None,
+    engine: Engine = None,
+    engine_address: EngineAddress = None,
     promote: Promote = None,
     report: ReportPath = None,
     tracking_uri: Uri = None,
@@ -170,6 +178,8 @@ def backtest(
     horizon: Horizon = None,
     segment: Only = None,
     workers: Workers = None,
+    engine: Engine = None,
+    engine_address: EngineAddress = None,
     report: ReportPath = None,
 ) -> None:
     """Measure how well the configuration would have forecast the history; registers nothing."""
@@ -343,6 +353,8 @@ def _job_config(options: dict[str, Any], more: dict[str, object]) -> JobConfig:
         "backtest.horizon": options["horizon"],
         "segments": tuple(options["segment"]) if options["segment"] else None,
         "workers": options["workers"],
+        "engine.name": options["engine"],
+        "engine.address": options["engine_address"],
         **more,
     }
     return load_config(options["config"], overrides)
@@ -369,11 +381,15 @@ def _check_host(host: str) -> None:
 
 
 def _finish(done: JobReport, path: Path | None) -> None:
-    if path is not None:
-        done.write(path)
     done.print(out)
     if done.run_id is not None:
         _say(f"job {done.run_id}")
+    try:
+        if path is not None:
+            done.write(path)
+    except OSError as error:  # after hours of training, perhaps: what was printed stands
+        err.print(f"prophetctl: cannot write {path}: {error.strerror}", style="red", markup=False, highlight=False)
+        raise typer.Exit(FAULTY_CALL) from None
     raise typer.Exit(done.exit_code)
 
 

@@ -21,6 +21,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+_EITHER = "give either path, a CSV or Parquet file, or url and query, a database"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +43,10 @@ class ColumnNames(_Frozen):
 
 
 class SourceConfig(_Frozen):
-    """Where the history is: a CSV or Parquet file, or a query to any database that SQLAlchemy knows."""
+    """Where the history is: a CSV or Parquet file, or a query to any database that SQLAlchemy knows.
+
+    With neither it is a Spark DataFrame, which `training.spark_job` is handed.
+    """
 
     path: Path | None = None
     url: str | None = Field(default=None, repr=False)
@@ -49,8 +55,8 @@ class SourceConfig(_Frozen):
 
     @model_validator(mode="after")
     def _is_one_source(self) -> Self:
-        if (self.path is None) == (self.url is None):
-            raise ValueError("give either path, a CSV or Parquet file, or url and query, a database")
+        if self.path is not None and self.url is not None:
+            raise ValueError(_EITHER)
         if (self.url is None) != (self.query is None):
             raise ValueError("url and query go together")
         return self
@@ -153,6 +159,12 @@ class JobConfig(_Frozen):
     chunk: Count = 200
     promote: bool = True
     dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.engine.name != "spark" and self.source.path is None and self.source.url is None:
+            raise ValueError(f"source: {_EITHER}")
+        return self
 
     @model_validator(mode="after")
     def _has_a_solver_for_its_recipe(self) -> Self:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +14,9 @@ from registry.errors import RegistryError
 from registry.log import JobLog
 from registry.registry import Registry
 from training.config import JobConfig
-from training.dataset import Dataset
 from training.engines import open_engine
-from training.engines.work import Engine
+from training.engines.work import Engine, Training
+from training.errors import SourceError
 from training.highlights import Highlights
 from training.ledger import Ledger, SegmentReport
 from training.progress import Advance, Silent
@@ -62,15 +61,6 @@ def run_job(
             if begun is not None:
                 begun(log.run_id)
             return carry_out(config, registry, log, training_of(engine, history, config), progress, started)
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a job trains. outcomes: as they are ready; segments: how many of them are to come; dataset: what of."""
-
-    outcomes: Iterable[Sequence[Outcome]]
-    segments: int
-    dataset: Dataset
 
 
 def carry_out(
@@ -147,6 +137,8 @@ def _follow(
 
 def open_source(config: JobConfig, left_out: Collection[str] = frozenset()) -> AbstractContextManager[History]:
     """The history that a job trains on, without the segments left out. Raises SourceError."""
+    if config.source.path is None and config.source.url is None:
+        raise SourceError("the source has neither path nor url; a Spark DataFrame is trained by training.spark_job")
     return open_history(config.source, config.model.history_columns, config.segments, left_out)
 
 

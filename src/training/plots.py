@@ -41,7 +41,7 @@ def draw_distributions(
     first, second, third = figure.subplots(1, 3)
     _cumulative(first, mase)
     second.set_xlabel("share of actuals inside the prediction interval")
-    third.set_xlabel("mean error as a share of the mean of |y|")
+    third.set_xlabel("bias / mean of |y|; the farthest 2% at the edges")
     _histogram(second, coverage, np.linspace(0, 1, 21), "coverage")
     _mark(second, nominal, f"nominal {nominal:.0%}", "")
     edge = _edge(relative_bias)

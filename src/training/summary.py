@@ -80,7 +80,7 @@ def _draw_plots(ledger: Ledger, highlights: Highlights, config: JobConfig, folde
     from training import plots  # here: matplotlib takes a while to load, and a backtest draws nothing
 
     mase = {
-        config.recipe.name: _finite(ledger.figures("metrics", "mase")),
+        "recipes that serve": _finite(ledger.figures("metrics", "mase")),
         "stock Prophet": _finite(ledger.figures("stock", "mase")),
         "seasonal naive": _finite(ledger.figures("baseline", "mase")),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ import training
 from forecasting.errors import Fault
 from registry.registry import Registry
 from tests.unit.training.workers import chunk_of, echo_or_die, fail, tell_code, train_after_an_accident
-from training.config import JobConfig, load_config
+from training.config import JobConfig, SourceConfig, load_config
 from training.engines.work import Work
 from training.errors import ConfigError, SourceError, TrainingError
 from training.job import run_job
@@ -316,5 +317,40 @@ def test_a_dataframe_that_cannot_be_trained_says_why(frame: Any, dataframe_confi
         dataframe_outcomes(frame, dataframe_config.model_copy(update={"checks": last}))
 
 
+def test_a_dataframe_is_registered_from_where_it_is(
+    frame: Any, dataframe_config: JobConfig, trained_apart: dict[str, str], registry: Registry
+) -> None:
+    """Every segment is a champion, made of the same JSON as any engine would make; the row without a key is told of."""
+    spark_job = import_module("training.spark_job").spark_job
+    source = SourceConfig(columns=dataframe_config.source.columns)
+    begun: list[str] = []
+    report = spark_job(frame, dataframe_config.model_copy(update={"source": source}), registry, begun=begun.append)
+    assert begun == [report.run_id]
+    assert report.totals == {"segments": SEGMENTS + 1, "trained": SEGMENTS - 2, "held": 0, "failed": 3}
+    assert report.notes == ()
+    assert {entry.segment for entry in report.segments.having("failed")} == {"", "shop 5/é", "shop 6/é"}
+    for segment in ("shop 0/é", "shop 3/é", "shop 299/é"):
+        champion = registry.champion(segment)
+        assert f"model_json={registry.read(champion)!r}" in trained_apart[segment]
+    run = registry.client.get_run(report.run_id)
+    [given] = run.inputs.dataset_inputs
+    rows = frame.count()
+    assert (given.dataset.name, given.dataset.source_type) == ("dataframe", "spark")
+    assert json.loads(given.dataset.profile) == {"num_rows": rows, "num_segments": SEGMENTS}
+    assert run.data.params["segments_found"] == str(SEGMENTS)
+    with pytest.raises(ConfigError, match="takes the place of path and url"):
+        spark_job(frame, dataframe_config, registry)
+
+
+def test_a_dataframe_is_known_by_its_rows_in_any_order(frame: Any, dataframe_config: JobConfig) -> None:
+    """However they are parted; one row more is another table."""
+    train_dataframe = import_module("training.engines.spark_dataframe").train_dataframe
+
+    def digest(table: Any) -> str:
+        return train_dataframe(table, dataframe_config).dataset.digest
+
+    assert digest(frame) == digest(frame.repartition(3)) != digest(frame.union(frame.limit(1)))
+
+
 def dataframe_outcomes(frame: Any, config: JobConfig, **work: Any) -> list[Outcome]:
-    return flat(import_module("training.engines.spark_dataframe").train_dataframe(frame, config, **work))
+    return flat(import_module("training.engines.spark_dataframe").train_dataframe(frame, config, **work).outcomes)

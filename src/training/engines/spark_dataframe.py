@@ -16,24 +16,32 @@ import pandas as pd
 from pyspark import RDD
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, DateType, DecimalType
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    DecimalType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from forecasting.errors import Fault
 from training.config import JobConfig
+from training.dataset import Dataset
 from training.engines.spark import failures_told, runner, with_our_code
-from training.engines.work import Work, WorkerDied, as_ready, train_or_part
+from training.engines.work import Training, Work, WorkerDied, as_ready, train_or_part
 from training.errors import ConfigError, SourceError
 from training.segment import Failed, Outcome, train_chunk
 from training.sources import BOUNDS
 from training.spool import Chunk
 
 _PER_WORKER = 4  # partitions: so that no worker is idle while another has most of the segments left
+_HALF = (1 << 32) - 1  # the sum of whole hashes would not fit in a number of Spark's
 
 
-def train_dataframe(
-    table: DataFrame, config: JobConfig, work: Work = train_chunk
-) -> Generator[list[Outcome], None, None]:
-    """Train every segment of a table, and yield outcomes in the order in which they are ready.
+def train_dataframe(table: DataFrame, config: JobConfig, work: Work = train_chunk) -> Training:
+    """Read and part a table, to train its segments where they are, as outcomes are asked for.
 
     table: the columns that config.source.columns names, and the model's own; config.source is not read otherwise. The
     segments are hashed into partitions of at most about config.chunk; the columns of dates should be dates or
@@ -44,11 +52,18 @@ def train_dataframe(
     """
     if config.checks.duplicates == "last":
         raise ConfigError("checks.duplicates: 'last' needs the order of rows, and a DataFrame has none")
-    context = table.sparkSession.sparkContext
-    run, workers = runner(context, config, work), config.workers or context.defaultParallelism
     with failures_told():
         rows = _renamed(table, config)
-        segments, keyless = _counted(rows)
+        segments, keyless, dataset = _counted(rows)
+    return Training(_outcomes(rows, segments, keyless, config, work), segments, dataset)
+
+
+def _outcomes(
+    rows: DataFrame, segments: int, keyless: int, config: JobConfig, work: Work
+) -> Generator[list[Outcome], None, None]:
+    context = rows.sparkSession.sparkContext
+    run, workers = runner(context, config, work), config.workers or context.defaultParallelism
+    with failures_told():
         pieces = max(1, math.ceil(segments / config.chunk), min(segments, _PER_WORKER * workers))
         parted = rows.filter(~_is_keyless()).repartition(pieces, "segment")
         trained = _on_each_partition(parted, lambda chunk: work(chunk, config))
@@ -100,14 +115,28 @@ def _is_keyless() -> Column:
     return F.col("segment").isNull() | (F.trim("segment") == "")
 
 
-def _counted(rows: DataFrame) -> tuple[int, int]:
-    """How many segments there are, about, and how many rows without one. Raises SourceError when there is no row."""
-    key = F.when(~_is_keyless(), F.col("segment"))
-    counts = rows.agg(F.approx_count_distinct(key), F.count("*"), F.count(key)).first()
-    segments, total, keyed = map(int, counts)
+def _counted(rows: DataFrame) -> tuple[int, int, Dataset]:
+    """How many segments there are, how many rows without one, and what all rows say, in any order.
+
+    Raises SourceError when there is no row.
+    """
+    key, hashed = F.when(~_is_keyless(), F.col("segment")), F.xxhash64(*rows.columns)
+    halves = [F.sum(half) for half in (hashed.bitwiseAND(F.lit(_HALF)), F.shiftrightunsigned(hashed, 32))]
+    counts = rows.agg(F.count_distinct(key), F.count("*"), F.count(key), *halves).first()
+    segments, total, keyed, low, high = (int(count or 0) for count in counts)
     if total == 0:
         raise SourceError("the DataFrame has no rows that were asked for")
-    return segments, total - keyed
+    columns = {field.name: _kind(field.dataType) for field in rows.schema}
+    return segments, total - keyed, Dataset(total, f"{(low + (high << 32)) % (1 << 64):016x}", columns)
+
+
+def _kind(kind: DataType) -> str:
+    """A type as Dataset calls it."""
+    if isinstance(kind, StringType):
+        return "text"
+    if isinstance(kind, NumericType):
+        return "number"
+    return "date" if isinstance(kind, (DateType, TimestampType, TimestampNTZType)) else "mixed"
 
 
 def _on_each_partition(rows: DataFrame, function: Callable[[Chunk], object]) -> RDD[Row]:

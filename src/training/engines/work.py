@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from forecasting.errors import Fault
 from training.config import JobConfig
+from training.dataset import Dataset
 from training.errors import TrainingError
 from training.segment import Failed, Outcome
 from training.spool import Chunk
@@ -35,6 +36,15 @@ class Engine:
 
     workers: int
     train_all: Callable[[Iterable[Chunk]], Generator[list[Outcome], None, None]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a job trains. outcomes: as they are ready; segments: how many of them are to come; dataset: what of."""
+
+    outcomes: Iterable[Sequence[Outcome]]
+    segments: int
+    dataset: Dataset
 
 
 class WorkerDied(TrainingError):
