@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from serving.app import ForecastApp
 from serving.backend import WorkerBackend
-from serving.catalog import open_registry
+from serving.catalog import open_registry, registry_of_environment
 from serving.catalog_health import gauges_of
 from serving.follower import Follower
 from serving.forecaster import Forecaster
@@ -97,7 +97,7 @@ class ForecastService:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        registry = open_registry()
+        registry = registry_of_environment()
         follower = Follower(registry, settings)
         metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
         self._backend = WorkerBackend(self._ask, registry, settings, follower=follower, count_batch=metrics.count_batch)

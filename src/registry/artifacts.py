@@ -15,8 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from registry.errors import BadArtifact
 
@@ -48,6 +46,9 @@ def _files(location: str, uri: str) -> Iterator[Callable[[str], str]]:
 
     Raises BadArtifact for a location that no artifact store can have.
     """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
     try:
         repository = get_artifact_repository(location, tracking_uri=uri, registry_uri=uri)
     except Exception as error:  # each kind of artifact store has exceptions of its own

@@ -10,12 +10,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from registry.errors import RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 EMBEDDED = Path("mlruns")
 _KNOCK_SECONDS = 5
@@ -48,6 +50,8 @@ def connect(uri: str) -> MlflowClient:
     """
     try:
         _knock(uri)
+        from mlflow import MlflowClient
+
         with _one_at_a_time(uri), quiet_mlflow():
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:  # MLflow hands through whatever SQLAlchemy or the driver raises
@@ -103,6 +107,8 @@ def ensure_experiment(client: MlflowClient, uri: str, name: str) -> str:
     if uri.startswith(DATABASE_SCHEMES):
         root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
         location = f"{root.rstrip('/')}/{name}" if root else (_beside(uri) / "artifacts" / name).as_uri()
+    from mlflow.exceptions import MlflowException
+
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:

@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
-
-from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from registry.names import segment_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 METRIC_TAG = "metric."
 EVENT_TAG = "champion.event."

@@ -142,7 +142,7 @@ class WorkerBackend:
         return served_model(await self._from_registry(lambda: self._registry.champion(model_id)))
 
     async def health(self) -> Health:
-        """Whether the registry answers, asked at most every two seconds, and how the catalog follows it."""
+        """Whether the registry answers, and how the catalog follows it."""
         fault = await self._registry_fault()
         problems = dict.fromkeys([*([fault] if fault else []), *problems_of(self._follower)])
         return Health(
@@ -165,6 +165,9 @@ class WorkerBackend:
         return await self._registry_fault() is None
 
     async def _registry_fault(self) -> str | None:
+        """What is wrong with the registry: as the syncer last found it, or, where there is none, as a ping does."""
+        if self._follower is not None and self._follower.follows:
+            return REGISTRY_AWAY if self._follower.notice.fault == REGISTRY_AWAY else None
         if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
             self._checked_at = time.monotonic()
             try:

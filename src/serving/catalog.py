@@ -43,18 +43,22 @@ _CODES: dict[type[RegistryError], Code] = {
 
 
 def open_registry() -> Registry:
-    """The registry as a serving process uses it: $MLFLOW_TRACKING_URI, and quick to say that it is away.
+    """The registry as a runner uses it: opened now, because that takes MLflow a second or two.
 
-    Opening takes MLflow a second or two, which the first caller should not wait for; a registry that is away
-    now is asked again when it is needed.
+    One that is away now is asked again when it is needed.
     """
-    fail_fast()
-    registry = Registry()
+    registry = registry_of_environment()
     try:
         registry.ping()
     except RegistryUnavailable as error:
         log.warning("%s", error)
     return registry
+
+
+def registry_of_environment() -> Registry:
+    """The registry as a serving process uses it: $MLFLOW_TRACKING_URI, and quick to say that it is away."""
+    fail_fast()
+    return Registry()
 
 
 @dataclass(frozen=True)

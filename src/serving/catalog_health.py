@@ -9,6 +9,8 @@ from serving.follower import Follower
 from serving.metrics import Gauge
 from serving.schemas import CatalogHealth
 
+_OLD_SECONDS = 60.0
+
 
 def health_of(follower: Follower | None) -> CatalogHealth | None:
     """The catalog that this process serves from; None where nobody follows one."""
@@ -34,8 +36,11 @@ def problems_of(follower: Follower | None) -> Iterator[str]:
     """What is wrong with it."""
     if follower is None:
         return
+    health = health_of(follower)
     if (fault := follower.notice.fault) is not None:
         yield fault
+    elif health is not None and health.age_seconds is not None and health.age_seconds > _OLD_SECONDS:
+        yield "for more than a minute nothing was heard of the registry: the process that follows it is stuck"
     rejected = 0 if follower.champions is None else len(follower.champions.snapshot.contents.rejected)
     if rejected:
         yield f"champions that cannot be used: {rejected}; last good versions go on, and the service's log says why"

@@ -14,7 +14,6 @@ from pathlib import Path
 from forecasting.errors import ModelError
 from registry.registry import Registry
 from registry.store import without_password
-from registry.watch import open_watch
 from serving.board import Board, Notice
 from serving.champions import Champions
 from serving.check_pool import CheckPool
@@ -64,6 +63,11 @@ class Follower:
             self._board = None
 
     @property
+    def follows(self) -> bool:
+        """Whether somebody on this host keeps a catalog that this process can read."""
+        return self._board is not None and self._fault is None
+
+    @property
     def notice(self) -> Notice:
         """What is to be said of the catalog: by the syncer, or by this process if it cannot so much as look."""
         said = Notice() if self._board is None else self._board.read()
@@ -110,6 +114,8 @@ class Follower:
         if time.monotonic() < self._next_step or not self._board.acquire():
             return
         if self._syncer is None:
+            from registry.watch import open_watch  # MLflow with it, which only the syncer needs
+
             log.info("this process keeps the catalog of its host: %s", self._path)
             self._syncer = Syncer(
                 self._path,

@@ -29,7 +29,7 @@ _READ_SECONDS = 2.0  # after which what was read is written, however much is wai
 _READ_WRITES = 10.0  # or so many times as long as the last snapshot took to write, whichever is longer
 _RETRY_SECONDS = 60.0  # until a rejected champion is tried again: its store may have been away
 _RETRIES = 100  # of them at once
-_LONGEST_REST = 30.0  # seconds, while nothing works
+_LONGEST_REST = 5.0  # seconds, while nothing works
 _BREATH = 0.05  # seconds between two steps while champions wait
 _DUTY = 20.0  # times as long as a look took, to rest after one that changed nothing
 
@@ -123,12 +123,19 @@ class Syncer:
         """Let the segments that changed wait, the last of them to be read first."""
         segments = [mark.segment for mark in changes.named]
         if changes.whole:
+            self._refuse_an_emptied_registry(changes)
             held = {} if self._snapshot is None else {mark.segment: mark for mark in self._snapshot.marks()}
             segments = sorted(mark.segment for mark in changes.named if held.pop(mark.segment, None) != mark)
             segments += held
         for segment in segments:
             self._waiting.pop(segment, None)
         self._waiting |= dict.fromkeys([*segments, *changes.gone])
+
+    def _refuse_an_emptied_registry(self, changes: Changes) -> None:
+        """MLflow makes an empty store where it finds none: that must not cost a host its catalog. Raises _Emptied."""
+        if changes.named or self._snapshot is None or not (len(self._snapshot) or self._snapshot.contents.others):
+            return
+        raise _Emptied(f"{self._source} has no champions at all, and {self._path} has: remove it if that is meant")
 
     def _read(self, watch: Watch) -> _News:
         """Look at what waits, and at rejected champions whose time has come, for as long as it is wise to."""
@@ -213,14 +220,20 @@ class Syncer:
         return max(self._poll_seconds, took if wrote else _DUTY * took)
 
 
+class _Emptied(Exception):
+    """A registry is read for the first time, and has lost all that an earlier process found in it."""
+
+
 def _is_planned(error: Exception) -> bool:
-    return isinstance(error, RegistryUnavailable | OSError)
+    return isinstance(error, RegistryUnavailable | OSError | _Emptied)
 
 
 def _in_words(error: Exception) -> str:
     """What the operator should know of a failure, without names of segments."""
     if isinstance(error, RegistryUnavailable):
         return REGISTRY_AWAY
+    if isinstance(error, _Emptied):
+        return "the model registry has no champions any more: the last catalog goes on, and the service's log says more"
     if isinstance(error, OSError):
         return f"the catalog's snapshot cannot be written: {error.strerror or error}"
     return "the catalog does not follow the registry: the service's log says why"

@@ -159,6 +159,28 @@ def test_readiness_and_health_follow_the_catalog(
     assert f'"version":{number}'.encode() in answer.model
 
 
+def test_a_cold_start_needs_no_registry(
+    registry: Registry, settings: Settings, follower: Follower, prophet: Prophet
+) -> None:
+    """Only the snapshot of an earlier one; whoever asks about the service's health is told."""
+    _promote(registry, "a", prophet)
+    follower.start()
+    until(_serves(follower, a=1))
+    follower.close()
+    Path(registry.uri.removeprefix("sqlite:///")).unlink()
+    later = Follower(registry, settings)
+    backend = Backend(registry, settings, later)
+    later.start()
+    assert asyncio.run(backend.worker.is_ready())
+    assert isinstance(backend.answer(model_id="a"), Answer)
+    until(lambda: later.notice.fault is not None)
+    health = asyncio.run(backend.worker.health())
+    assert (health.status, health.registry) == ("degraded", "unreachable")
+    assert health.catalog is not None
+    assert health.catalog.segments == 1
+    later.close()
+
+
 def test_a_host_without_a_folder_for_it_serves_from_the_registry(
     registry: Registry, tmp_path: Path, prophet: Prophet
 ) -> None:

@@ -229,7 +229,7 @@ def test_the_snapshot_outlives_the_registry(host: Host, promote: Callable[..., P
     host.syncer = host.start()
     rests = [host.syncer.step() for _ in range(8)]
     assert rests == sorted(rests)
-    assert rests[-1] == 30.0
+    assert rests[-1] == 5.0
     assert _versions(open_snapshot(host.path)) == {"a": 1}
     notice = host.board.read()
     assert "does not answer" in str(notice.fault)
@@ -237,6 +237,26 @@ def test_the_snapshot_outlives_the_registry(host: Host, promote: Callable[..., P
     host.is_away = False
     promote("a")
     assert _versions(host.step()) == {"a": 2}
+    assert host.board.read().fault is None
+
+
+def test_a_registry_that_was_emptied_does_not_empty_the_catalog(
+    registry: Registry, host: Host, promote: Callable[..., Path]
+) -> None:
+    """As where MLflow made a new store because the old one was not to be found; one alias after the other may go."""
+    promote("a")
+    promote("b")
+    host.step()
+    for segment in ("a", "b"):
+        registry.client.delete_registered_model_alias(model_name(segment), CHAMPION)
+    aside = host.path.read_bytes()
+    assert _versions(host.step()) == {}
+    host.path.write_bytes(aside)
+    host.syncer = host.start()
+    assert _versions(host.step()) == {"a": 1, "b": 1}
+    assert "no champions any more" in str(host.board.read().fault)
+    promote("c")
+    assert _versions(host.step()) == {"c": 1}
     assert host.board.read().fault is None
 
 
