@@ -32,3 +32,15 @@ def register_champion(folder: Path) -> str:
         mlflow.prophet.log_model(model, name="model", registered_model_name=name, pip_requirements=["prophet"])
     mlflow.MlflowClient().set_registered_model_alias(name, "champion", "1")
     return uri
+
+
+def register_copies(uri: str, count: int) -> list[str]:
+    """Make the same model the champion of so many other segments, and give their names."""
+    client = mlflow.MlflowClient(uri, uri)
+    first = client.get_model_version_by_alias(f"forecast.{SEGMENT}", "champion")
+    segments = [f"{SEGMENT}_{number}" for number in range(count)]
+    for name in (f"forecast.{segment}" for segment in segments):
+        client.create_registered_model(name)
+        client.create_model_version(name, first.source, first.run_id)
+        client.set_registered_model_alias(name, "champion", "1")
+    return segments
