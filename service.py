@@ -100,6 +100,7 @@ class ForecastService:
         registry = registry_of_environment()
         follower = Follower(registry, settings)
         metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
+        self._metrics = metrics
         self._backend = WorkerBackend(self._ask, registry, settings, follower=follower, count_batch=metrics.count_batch)
         http.connect(self._backend, metrics)
         follower.start()
@@ -120,6 +121,10 @@ class ForecastService:
         return await self._backend.is_ready()
 
     async def _ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+        with self._metrics.at_runners(len(requests)):
+            return await self._ask_runners(requests)
+
+    async def _ask_runners(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
         # A runner closes connections that were idle for five seconds, at times just when one is picked
         # (bentoml/BentoML#4971). A forecast may be asked twice: it changes nothing.
         for _ in range(_HOP_TRIES):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import Gauge as Level
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -49,6 +51,12 @@ class Metrics:
         self._sizes = Histogram(
             "forecast_batch_size", "Forecasts that were computed in one go.", registry=own, buckets=_SIZES
         )
+        self._at_runners = Level(
+            "forecast_runner_requests",
+            "Requests that wait for a runner or are worked on by one.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
         # Finding a label's counter takes longer than counting; there are few.
         self._requests = lru_cache(maxsize=None)(lambda route, status: requests.labels(route, str(status)))
         self._seconds = lru_cache(maxsize=None)(seconds.labels)
@@ -67,6 +75,15 @@ class Metrics:
     def count_batch(self, size: int) -> None:
         """Record how many forecasts were computed in one go."""
         self._sizes.observe(size)
+
+    @contextmanager
+    def at_runners(self, requests: int) -> Iterator[None]:
+        """Count requests as being at a runner for the length of a with block."""
+        self._at_runners.inc(requests)
+        try:
+            yield
+        finally:
+            self._at_runners.dec(requests)
 
     def exposition(self) -> Response:
         """Everything that this service and its runners count, in Prometheus's text format."""

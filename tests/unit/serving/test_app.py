@@ -178,6 +178,9 @@ def test_requests_and_forecasts_are_counted_under_few_names(app: App) -> None:
     assert found["forecast_outcomes_total", "forecast"] == 2
     assert found["forecast_outcomes_total", "unknown_segment"] == 2
     assert found["forecast_catalog_models",] == 7
+    with app.metrics.at_runners(3):
+        assert app.samples()["forecast_runner_requests",] == 3
+    assert app.samples()["forecast_runner_requests",] == 0
 
 
 @pytest.fixture
