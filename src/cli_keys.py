@@ -26,10 +26,11 @@ KeysFile = Annotated[
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, for people to read.")],
-    segments: Annotated[
-        list[str], typer.Option(help="Segments that it may read, as a glob such as 'user_42_*'; may be repeated.")
-    ],
     keys_file: KeysFile,
+    segments: Annotated[
+        list[str] | None,
+        typer.Option(help="Segments that it reads, as a glob such as 'user_42_*'; may be repeated; none by default."),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Forecasts a second, in each worker; no limit by default.")
     ] = None,
@@ -47,14 +48,14 @@ def create(
     try:
         end = None if expires is None else datetime.now(UTC).replace(microsecond=0) + _age(expires)
         key, credential = create_key(
-            keys_file, name, tuple(segments), rate=rate, inline=inline, metrics=metrics, expires=end
+            keys_file, name, tuple(segments or ()), rate=rate, inline=inline, metrics=metrics, expires=end
         )
     except KeyFileError as error:
         _fail(error)
     typer.echo(credential)
     until = "" if key.expires is None else f" until {key.expires:%Y-%m-%d %H:%M} UTC"
     err.print(
-        f"key {key.id} of {key.name} reads {', '.join(key.segments)}{until}; it is not shown again",
+        f"key {key.id} of {key.name} reads {', '.join(key.segments) or 'no segment'}{until}; it is not shown again",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import cli
 from serving import keys as keys_module
 from serving.keys import KeyFileError, KeyRing, create_key, read_keys, revoke_key
 
@@ -146,3 +148,31 @@ def test_keys_made_at_the_same_time_are_all_kept(path: Path) -> None:
     for maker in makers:
         maker.join()
     assert {key.name for key in read_keys(path)} == {f"k{number}" for number in range(12)}
+
+
+def test_prophetctl_makes_lists_and_revokes_keys(path: Path) -> None:
+    """The key alone on stdout, for a script; a key without segments still has its other rights."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(cli.app, ["keys", *words], env={"FORECAST_KEYS_FILE": str(path), "COLUMNS": "200"})
+        return done.exit_code, done.stdout.strip(), done.stderr
+
+    code, credential, told = run(
+        "create", "prometheus", "--metrics", "--no-inline", "--expires", "12h", "--rate", "2.5"
+    )
+    assert code == 0
+    assert "no segment until" in told
+    caller = KeyRing(path).find(credential)
+    assert caller is not None
+    assert (caller.segments, caller.rate, caller.inline, caller.metrics) == ((), 2.5, False, True)
+    assert run("create", "[a] b", "--segments", "user_[12]_*", "--segments", "x")[0] == 0
+
+    listed = run("list")[1].splitlines()
+    assert [word in line for word, line in zip(("prometheus", "[a] b"), listed[1:], strict=True)] == [True, True]
+    assert "user_[12]_* x" in listed[2]
+    assert run("revoke", credential.split("_")[1])[0] == 0
+    assert "revoked" in run("list")[1].splitlines()[1]
+    for wrong in (["revoke", "x"], ["create", "a", "--expires", "soon"], ["create", "a", "--segments", ""]):
+        code, _, told = run(*wrong)
+        assert (code, told.startswith("prophetctl: ")) == (2, True)
+    assert KeyRing(path).find(credential) is None
