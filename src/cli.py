@@ -388,7 +388,8 @@ def _finish(done: JobReport, path: Path | None) -> None:
         if path is not None:
             done.write(path)
     except OSError as error:  # after hours of training, perhaps: what was printed stands
-        err.print(f"prophetctl: cannot write {path}: {error.strerror}", style="red", markup=False, highlight=False)
+        told = f"prophetctl: cannot write {path}: {error.strerror}"
+        err.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(FAULTY_CALL) from None
     raise typer.Exit(done.exit_code)
 

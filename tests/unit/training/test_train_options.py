@@ -55,7 +55,7 @@ def test_a_report_that_cannot_be_written_is_told_of_after_the_table(history: Pat
     done = backtest(history, "--workers", "1", "--report", str(history.parent / "nowhere" / "report.json"))
     assert done.exit_code == 2
     assert "1 segments in" in done.stdout
-    assert "report.json: No such file or directory" in " ".join(done.stderr.split())
+    assert "report.json: No such file or directory" in done.stderr
 
 
 @pytest.mark.parametrize(
