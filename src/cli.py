@@ -94,7 +94,9 @@ def train(
     engine: Engine = None,
     engine_address: EngineAddress = None,
     promote: Promote = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and backtest, but register nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Register nothing; show what the gate would promote and hold, and why.")
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(metavar="JOB", help="Finish this job, which was cut short; give its own configuration again."),

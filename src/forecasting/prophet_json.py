@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 OWN_KEY = "__prophet_serving"  # what Prophet has no place for; its reader passes over keys that it does not know
-_KNOWN = {
+KNOWN = {
     OWN_KEY,
     "__fbprophet_version",
     "__prophet_version",
@@ -86,7 +86,7 @@ def read_model(text: str, *, freq: str | None = None) -> ForecastModel:
 def _model(state: Mapping[str, Any], freq: str | None) -> ForecastModel:
     if not state.get("params") or state.get("history") is None:
         raise ModelError("a Prophet in JSON, but one that was never fitted")
-    check_known("the model", state, _KNOWN)
+    check_known("the model", state, KNOWN)
     features = read_features(state)
     parameters = {name: _draws(state["params"][name]) for name in ("k", "m", "delta", "beta", "sigma_obs")}
     dates = _dates(state["history_dates"])

@@ -14,7 +14,7 @@ from registry.names import model_name
 from registry.registry import Registry
 from registry.store import quiet_mlflow
 from registry.tables.champions import champions_named
-from registry.tables.schema import why_not
+from registry.tables.schema import is_direct, schema_of, why_not
 from registry.versions import ModelVersion
 
 Lookup = Callable[[Sequence[str]], dict[str, ModelVersion]]
@@ -26,8 +26,11 @@ _ASKING = 8  # questions at once to a server that answers one at a time
 def open_lookup(registry: Registry) -> Lookup:
     """Open the fastest way to ask which versions serve some segments; those that have no champion are left out.
 
-    Raises RegistryUnavailable when the store does not answer, and so does what is given.
+    A store that is not made yet is not made by this. Raises RegistryUnavailable when the store does not answer, and so
+    does what is given.
     """
+    if is_direct(registry.uri) and schema_of(registry.uri) is None:
+        return lambda _: {}
     return _by_api(registry) if why_not(registry.uri) else _by_query(registry)
 
 

@@ -108,13 +108,24 @@ class ChooseConfig(_Frozen):
 class GateConfig(_Frozen):
     """What a version must show to become champion.
 
-    max_mase_ratio: how much of the champion's MASE its own may be. min_coverage: the least share of actuals inside
-    the interval; None: any. must_beat_baseline: whether losing to seasonal naive is a refusal or a warning.
+    max_mase_ratio: how much of the MASE of the champion's configuration, on the same cutoffs, its own may be. 1 is no
+    worse at all; a few cutoffs cannot tell a tenth. min_coverage, max_coverage: the least and the largest share of
+    actuals inside the interval; None: any. max_reach: how far the forecast of the next horizon may leave the
+    history's range, in ranges, champion or not; None: anywhere. must_beat_baseline: whether losing to seasonal naive
+    is a refusal or a warning.
     """
 
     max_mase_ratio: Annotated[float, Field(gt=0)] = 1.10
-    min_coverage: Share | None = None
+    min_coverage: Share | None = 0.1
+    max_coverage: Share | None = None
+    max_reach: Annotated[float, Field(gt=0)] | None = 5.0
     must_beat_baseline: bool = False
+
+    @model_validator(mode="after")
+    def _has_room_between_its_limits(self) -> Self:
+        if self.min_coverage is not None and self.max_coverage is not None and self.min_coverage > self.max_coverage:
+            raise ValueError("min_coverage is above max_coverage")
+        return self
 
 
 class EngineConfig(_Frozen):
@@ -142,7 +153,7 @@ class JobConfig(_Frozen):
     Prophet's own, for stock alone; it is some ten times slower and stops short of the optimum at times.
     segments: glob patterns; None: all. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most
     segments that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let
-    the gate move the champion. dry_run: train and backtest, and leave the registry alone.
+    the gate move the champion. dry_run: register nothing, and say what the gate would do.
     """
 
     source: SourceConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from forecasting.errors import Fault
 from registry.errors import RegistryError
 from registry.log import JobLog
 from registry.registry import Registry
+from training.champions import Champions
 from training.config import JobConfig
 from training.engines import open_engine
 from training.engines.work import Engine, Training
@@ -23,7 +25,7 @@ from training.progress import Advance, Silent
 from training.report import JobReport
 from training.retrain import fresh_segments
 from training.segment import Failed, Outcome
-from training.settle import reported, settle
+from training.settle import foresee, reported, settle
 from training.spool import History, Keyless, open_history
 from training.summary import SHOWN_TABLE, training_data, write_summary
 
@@ -31,6 +33,7 @@ JOB_NAME = "train"
 SEGMENTS_FOUND, STALE_BEFORE = "segments_found", "stale_before"  # params of a job's run beside its configuration
 _CHUNKS_A_WORKER = 4  # at least, so that none is idle while another has most of what is left
 _RESUMED = "The plots of forecasts and of bias leave out {} segments that were trained before the job was resumed."
+_DRY = "This was a dry run: nothing is registered."
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
 
@@ -46,26 +49,30 @@ def run_job(
     Chunk after chunk: what was trained is registered before all of it is read. begun: is told the job's run, by which
     a job that was cut short is resumed. stale_before: only segments whose champion has not seen that time, or that
     have none. Raises SourceError when there is nothing to train on, TrainingError when the engine cannot be had,
-    RegistryError when the registry cannot be written to at the start. With config.dry_run the registry is left alone.
+    RegistryError when the registry cannot be written to at the start. With config.dry_run nothing is registered, and
+    the report says what would be.
     """
     started = time.monotonic()
     fresh = frozenset[str]() if stale_before is None else fresh_segments(registry, stale_before)
-    if config.dry_run:
-        return backtest_only(config, progress, fresh)
-    connection = open_engine(config)
+    connection, champions = open_engine(config), Champions(registry, config)
     with open_source(config, fresh) as history:
         if fresh and not history.segments:
             return _report(Ledger(), started, None, ("There is nothing to train: every champion is recent enough.",))
         with connection as engine:
+            training = training_of(engine, history, config, champions)
+            if config.dry_run:
+                ledger = Ledger()
+                _follow(training, lambda chunk: foresee(chunk, config, champions), ledger, progress)
+                return replace(_report(ledger, started, None, (_DRY,)), dry_run=True)
             log = JobLog(registry, JOB_NAME, job_params(config, history.segments, stale_before))
             if begun is not None:
                 begun(log.run_id)
-            return carry_out(config, registry, log, training_of(engine, history, config), progress, started)
+            return carry_out(config, champions, log, training, progress, started)
 
 
 def carry_out(
     config: JobConfig,
-    registry: Registry,
+    champions: Champions,
     log: JobLog,
     training: Training,
     progress: Advance | None,
@@ -81,7 +88,7 @@ def carry_out(
 
     def record(chunk: Sequence[Outcome]) -> list[SegmentReport]:
         highlights.see(chunk)
-        return settle(chunk, config, registry, log)
+        return settle(chunk, config, champions, log)
 
     try:
         with log:
@@ -107,12 +114,12 @@ def backtest_only(
     return _report(ledger, started, None)
 
 
-def training_of(engine: Engine, history: History, config: JobConfig) -> Training:
-    """The segments of a history, trained by an engine, and at last what is said of rows without one."""
+def training_of(engine: Engine, history: History, config: JobConfig, champions: Champions | None = None) -> Training:
+    """The segments of a history, trained by an engine beside their champions, and at last rows without a segment."""
 
     def outcomes() -> Iterator[Sequence[Outcome]]:
         chunks = history.chunks(_chunk_size(config, history.segments, engine.workers))
-        with closing(engine.train_all(chunks)) as trained:
+        with closing(engine.train_all(chunks if champions is None else champions.beside(chunks))) as trained:
             yield from trained
         yield _keyless(history.keyless, config)
 

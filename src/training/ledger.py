@@ -30,7 +30,8 @@ class SegmentReport:
     status: trained (passed the gate), held (registered, but not to be promoted) or failed. version: its number in
     the registry, None where nothing was registered. rows: of the checked history. metrics and baseline: of the
     backtest, baseline seasonal naive's, stock those of stock Prophet on the same cutoffs. recipe: the one that serves.
-    decision: the gate's, "promote" or "hold", with reasons. faults: why it failed.
+    decision: the gate's, "promote" or "hold", of a dry run "would promote" or "would hold", with reasons. faults: why
+    it failed.
     """
 
     segment: str

@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from training.ledger import STATUSES, Ledger, SegmentReport
+from training.ledger import STATUSES, Ledger, SegmentReport, Status
 
 _TABLE_ROWS = 20
 _FAILURES_TOLD = 50
@@ -22,12 +22,16 @@ _STYLES = {"trained": "green", "held": "yellow", "failed": "red"}
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job's outcome: every segment in the order of their keys, the job's run in MLflow, and how long it took."""
+    """A job's outcome: every segment in the order of their keys, the job's run in MLflow, and how long it took.
+
+    dry_run: whether it tells only what would be registered and promoted.
+    """
 
     segments: Ledger
     seconds: float
     run_id: str | None = None
     notes: tuple[str, ...] = ()
+    dry_run: bool = False
 
     @property
     def totals(self) -> dict[str, int]:
@@ -61,6 +65,7 @@ class JobReport:
         """
         head = {
             "run_id": self.run_id,
+            "dry_run": self.dry_run,
             "seconds": round(self.seconds, 3),
             "totals": self.totals,
             "mean_metrics": self.mean_metrics,
@@ -77,7 +82,7 @@ class JobReport:
             file.write("\n  ]\n}\n")
 
     def print(self, console: Console) -> None:
-        """Write the first rows of the table, failures up to a number, and the totals."""
+        """Write the first rows of the table, why versions are held and segments failed, and the totals."""
         console.print(self._summary())
 
     def _summary(self) -> RenderableType:
@@ -87,6 +92,8 @@ class JobReport:
             parts.append(_table(self.segments.first(_TABLE_ROWS, "trained", "held")))
         if sound > _TABLE_ROWS:
             parts.append(Text(f"and {sound - _TABLE_ROWS} more"))
+        of_interest: tuple[Status, ...] = ("trained", "held") if self.dry_run else ("held",)
+        parts.extend(map(_decision_line, self.segments.first(_TABLE_ROWS, *of_interest)))
         told = self.segments.first(_FAILURES_TOLD, "failed")
         parts.extend(line for segment in told for line in _failure_lines(segment))
         if failed > _FAILURES_TOLD:
@@ -126,6 +133,11 @@ def _table(segments: list[SegmentReport]) -> Table:
             segment.decision or "-",
         )
     return table
+
+
+def _decision_line(segment: SegmentReport) -> Text:
+    decision = (str(segment.decision), _STYLES[segment.status])
+    return Text.assemble(decision, " ", (segment.segment, "bold"), f": {' '.join(segment.reasons)}")
 
 
 def _failure_lines(segment: SegmentReport) -> Iterator[Text]:

@@ -11,6 +11,7 @@ from registry.log import JobLog
 from registry.registry import Registry
 from registry.unfinished import Left, end_runs, find_job, finish_aliases, versions_of
 from registry.versions import ModelVersion
+from training.champions import Champions
 from training.config import JobConfig
 from training.engines import open_engine
 from training.errors import ConfigError
@@ -51,8 +52,9 @@ def resume_job(
     fresh = fresh_segments(registry, datetime.fromisoformat(stale_before)) if stale_before else frozenset[str]()
     done = {one.segment for one in left}
     with open_source(config, fresh | done) as history, connection as engine:
-        log = JobLog(registry, JOB_NAME, {}, unfinished=run_id)
-        return carry_out(config, registry, log, training_of(engine, history, config), progress, started, ledger)
+        log, champions = JobLog(registry, JOB_NAME, {}, unfinished=run_id), Champions(registry, config)
+        training = training_of(engine, history, config, champions)
+        return carry_out(config, champions, log, training, progress, started, ledger)
 
 
 def check_same(before: Mapping[str, str], now: Mapping[str, str], run_id: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting import prophet_model
+from forecasting.calendar import season_length
 from forecasting.calibration import calibrate
 from forecasting.errors import Fault, FitError, HistoryError
 from forecasting.history import History, check_history
@@ -21,6 +22,7 @@ from training.choice import Choice, choose
 from training.config import CHAMPION, JobConfig
 from training.configuration import Configuration
 from training.cutoffs import Past
+from training.sanity import reach
 from training.spool import Chunk
 
 _TOLD = (
@@ -40,8 +42,8 @@ class Trained:
 
     inputs: the columns beside ds that forecast rows need. configuration: how it came about. solver: what found its
     parameters; log_posterior: the logarithm of Stan's density there, None for an average. backtest: its own;
-    candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them. volume: the sum
-    of |y| over all rows.
+    candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them. reach: how far
+    its forecast of a horizon leaves the history's range (`sanity.reach`). volume: the sum of |y| over all rows.
     """
 
     segment: str
@@ -56,6 +58,7 @@ class Trained:
     digest: str
     backtest: BacktestResult
     candidates: Mapping[str, Mapping[str, float]]
+    reach: float
     notes: tuple[str, ...]
     volume: float = 0.0
 
@@ -128,6 +131,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
     choice = choose(past, config, champion)
     by_cmdstan = choice.configuration.solver == "cmdstan"
     model, text = _by_cmdstan(history, config) if by_cmdstan else _by_recipes(past, choice)
+    horizon = config.backtest.horizon or season_length(history.freq)
     return Trained(
         segment=segment,
         model_json=text,
@@ -141,6 +145,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
         digest=history.digest,
         backtest=choice.backtest,
         candidates=choice.candidates,
+        reach=reach(model, past.y, past.given(choice.configuration.model), horizon),
         notes=(*history.notes, *choice.backtest.notes, *choice.notes),
         volume=float(np.abs(past.y).sum()),
     )

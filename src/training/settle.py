@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from forecasting.errors import Fault
-from registry.errors import BadSegment, NoChampion, RegistryError, UnknownSegment
+from registry.errors import RegistryError
 from registry.log import JobLog
 from registry.records import SegmentRecord
-from registry.registry import Registry
 from registry.unfinished import JOB_TAG
+from training.champions import CONFIGURATION_TAG, Champions, Incumbent, configuration_tag
 from training.config import JobConfig
-from training.gate import Decision, decide
+from training.gate import Candidate, Decision, Rival, decide
 from training.ledger import SegmentReport
 from training.segment import Failed, Outcome, Trained
 
+PROMOTE, HOLD = "promote", "hold"  # the gate's decisions in words
 
-def settle(outcomes: Sequence[Outcome], config: JobConfig, registry: Registry, log: JobLog) -> list[SegmentReport]:
+
+def settle(outcomes: Sequence[Outcome], config: JobConfig, champions: Champions, log: JobLog) -> list[SegmentReport]:
     """Put a chunk's outcomes on record; what the registry refuses is that segment's failure."""
     trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     reports: list[SegmentReport] = []
     try:
-        decisions = {one.segment: _decide(one, config, registry) for one in trained}
+        decisions = _decisions(outcomes, config, champions)
         written = log.writer.write([_record(one, decisions[one.segment], config, log.run_id) for one in trained])
     except RegistryError as error:
         decisions, written = {}, [error] * len(trained)
@@ -37,25 +40,47 @@ def settle(outcomes: Sequence[Outcome], config: JobConfig, registry: Registry, l
     return [*reports, *map(_failure, failed)]
 
 
+def foresee(outcomes: Sequence[Outcome], config: JobConfig, champions: Champions) -> list[SegmentReport]:
+    """What would become of a chunk's outcomes if they were put on record. Raises RegistryError."""
+    decisions = _decisions(outcomes, config, champions)
+    return [
+        _foreseen(_success(one, None, decisions[one.segment]), config) if isinstance(one, Trained) else _failure(one)
+        for one in outcomes
+    ]
+
+
+def _foreseen(report: SegmentReport, config: JobConfig) -> SegmentReport:
+    if report.decision == PROMOTE and not config.promote:
+        off = "Promotion is switched off."
+        return replace(report, status="held", decision=f"would {HOLD}", reasons=(*report.reasons, off))
+    return replace(report, decision=f"would {report.decision}")
+
+
 def reported(outcome: Outcome) -> SegmentReport:
     """What is told of a segment that is not registered."""
     return _failure(outcome) if isinstance(outcome, Failed) else _success(outcome)
 
 
-def _decide(trained: Trained, config: JobConfig, registry: Registry) -> Decision:
-    """The gate's verdict on a version beside the champion that it would replace. Raises RegistryError."""
-    try:
-        champion = _champion_metrics(registry, trained.segment)
-    except BadSegment:  # no registry has it; the writer says so
-        champion = None
-    return decide(trained.backtest.metrics, champion, config.gate, trained.backtest.baseline)
+def _decisions(outcomes: Sequence[Outcome], config: JobConfig, champions: Champions) -> dict[str, Decision]:
+    """What the gate says of every segment that was trained. Raises RegistryError."""
+    serving = champions.take([one.segment for one in outcomes])
+    return {one.segment: _decide(one, serving[one.segment], config) for one in outcomes if isinstance(one, Trained)}
 
 
-def _champion_metrics(registry: Registry, segment: str) -> Mapping[str, float] | None:
-    try:
-        return registry.champion(segment).metrics
-    except (UnknownSegment, NoChampion):
-        return None
+def _decide(one: Trained, champion: Incumbent | None, config: JobConfig) -> Decision:
+    """The gate's verdict on a version beside the champion that it would replace."""
+    candidate = Candidate(one.backtest.metrics, one.backtest.baseline, one.reach)
+    return decide(candidate, None if champion is None else _rival(one, champion), config.gate)
+
+
+def _rival(one: Trained, champion: Incumbent) -> Rival:
+    """What is known of a champion: the best of how its configuration does here, and what its version recorded."""
+    if champion.configuration == one.configuration:
+        return Rival(champion.version, one.backtest.metrics, "same configuration")
+    if one.champion:
+        return Rival(champion.version, one.champion)
+    unknown = champion.unknown or "it was not backtested here"
+    return Rival(champion.version, champion.metrics, "recorded", unknown)
 
 
 def _record(trained: Trained, decision: Decision, config: JobConfig, job: str) -> SegmentRecord:
@@ -79,6 +104,7 @@ def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], de
         "forecast.freq": trained.freq,
         "forecast.trained_through": trained.trained_through.isoformat(),
         "forecast.recipe": trained.recipe,
+        CONFIGURATION_TAG: configuration_tag(trained.configuration, trained.freq),
         "forecast.solver": trained.solver,
         "forecast.log_posterior": "" if trained.log_posterior is None else repr(trained.log_posterior),
         "forecast.interval_width": str(config.model.interval_width),
@@ -112,4 +138,4 @@ def _failure(failed: Failed) -> SegmentReport:
 
 
 def _word(decision: Decision) -> str:
-    return "promote" if decision.promote else "hold"
+    return PROMOTE if decision.promote else HOLD

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from registry.log import JobLog
 from registry.registry import Registry
+from training.champions import Champions
 from training.config import JobConfig
 from training.engines.spark_dataframe import train_dataframe
 from training.errors import ConfigError
@@ -28,7 +29,9 @@ def spark_job(
 
     config: of engine spark, its source with column names alone; engine.address is not asked, the table has a session.
     The models are those that any other engine would make of the same rows, to the bit. What comes back at a time is a
-    partition of at most about config.chunk segments. A job that was cut short cannot be resumed: begin a new one.
+    partition of at most about config.chunk segments. Executors do not know the champions, which so count by what their
+    versions recorded, unless they came about by the same configuration. A job that was cut short cannot be resumed:
+    begin a new one.
     Raises ConfigError for a configuration that says otherwise, and what `train_dataframe` and run_job raise.
     """
     started, source = time.monotonic(), config.source
@@ -40,4 +43,4 @@ def spark_job(
     log = JobLog(registry, JOB_NAME, job_params(config, training.segments))
     if begun is not None:
         begun(log.run_id)
-    return carry_out(config, registry, log, training, progress, started)
+    return carry_out(config, Champions(registry, config), log, training, progress, started)

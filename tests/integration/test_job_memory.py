@@ -11,6 +11,7 @@ import pandas as pd
 
 from registry.log import JobLog
 from registry.registry import Registry
+from training.champions import Champions
 from training.config import load_config
 from training.dataset import Dataset
 from training.engines.work import Training
@@ -42,7 +43,7 @@ def test_outcomes_are_let_go_of_once_they_are_registered(registry: Registry, dai
 
     log = JobLog(registry, "train", {})
     training = Training(outcomes(), CHUNK * CHUNKS, Dataset())
-    report = carry_out(CONFIG, registry, log, training, None, time.monotonic())
+    report = carry_out(CONFIG, Champions(registry, CONFIG), log, training, None, time.monotonic())
     assert report.totals["trained"] == CHUNK * CHUNKS
     assert report.notes == ()
     assert most - CHUNK <= 2 * SHOWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,15 +17,34 @@ SCHEMA = "dc11669786a5"  # the alembic revision of MLflow 3.17's tables, which t
 _BUSY_SECONDS = 120  # how long SQLite waits for another job's transaction
 
 
+def is_direct(uri: str) -> bool:
+    """Whether a tracking store is a database of a kind that is known here, and no server in front of one."""
+    return uri.startswith(("sqlite", "postgresql"))
+
+
+def schema_of(uri: str) -> str | None:
+    """The schema version of a database's tables; None where MLflow has not made any yet.
+
+    Raises RegistryUnavailable when the store does not answer.
+    """
+    file = sa.make_url(uri).database if uri.startswith("sqlite") else None
+    if file and not Path(file).exists():  # which a connection would make
+        return None
+    with writing(), sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
 def why_not(uri: str) -> str | None:
     """Why the tables of a tracking store are left to MLflow's API; None where they may be read and written here.
 
     Raises RegistryUnavailable when the store does not answer.
     """
-    if not uri.startswith(("sqlite", "postgresql")):
+    if not is_direct(uri):
         return "the tracking store is neither SQLite nor a PostgreSQL that is reached directly"
-    with writing(), sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
-        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    found = schema_of(uri)
     if found != SCHEMA:
         return f"its tables are of schema version {found}, and those that are known here of {SCHEMA}"
     if (workspace := get_request_workspace()) not in {None, DEFAULT_WORKSPACE_NAME}:

@@ -61,6 +61,7 @@ def test_the_json_is_strict_and_tells_everything(tmp_path: Path) -> None:
     unlimited = {**asdict(sound("ü")), "metrics": {"mase": None, "coverage": 0.75}}
     assert body == {
         "run_id": "run",
+        "dry_run": False,
         "seconds": 1.235,
         "totals": {"segments": 3, "trained": 2, "held": 0, "failed": 1},
         "mean_metrics": {"mase": 0.5, "coverage": 0.75},
