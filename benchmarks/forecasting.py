@@ -24,6 +24,7 @@ from prophet.serialize import model_from_json, model_to_json
 from threadpoolctl import threadpool_limits
 
 from benchmarks.frame import Row, busy_percent, compare, options, report
+from benchmarks.history import FIRST_DAY, POINTS, many_daily
 from forecasting.backend import with_exact_solver
 from forecasting.errors import FitError
 from forecasting.fit import SharedCalendar
@@ -35,7 +36,7 @@ from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
 from forecasting.table import ModelTable
 
-DAYS, PERIODS, SEGMENTS, PACKED = 731, 30, 256, 100_000
+PERIODS, SEGMENTS, PACKED = 30, 256, 100_000
 PREDICT, FIT, LOAD = "Prophet.predict", "Prophet.fit (cmdstan)", "model_from_json"
 SERVED = ("forecast", "predict_many", "table_file", "future", "prophet_json")
 Integers = npt.NDArray[np.int64]
@@ -68,7 +69,7 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Segments:
-    """Made-up series on the same dates: y (N, 731), positive; additive and multiplicative fits of them."""
+    """Made-up series on the same dates: y (N, POINTS), positive; additive and multiplicative fits of them."""
 
     ds: Integers
     y: npt.NDArray[np.float64]
@@ -76,12 +77,7 @@ class Segments:
 
     @classmethod
     def make(cls, count: int) -> Segments:
-        random, day = np.random.default_rng(1), np.arange(DAYS)
-        ds = pd.date_range("2023-01-01", periods=DAYS).as_unit("ns").asi8
-        slope = np.cumsum((random.random((count, DAYS)) < 0.01) * random.laplace(0, 0.05, (count, DAYS)), axis=1)
-        season = 6 * np.sin(2 * np.pi * day / 7) + 10 * np.sin(2 * np.pi * day / 365.25 + random.random((count, 1)))
-        y = 100 + np.cumsum(slope, axis=1) + season + random.normal(0, 3, (count, DAYS))
-        y -= np.minimum(y.min(axis=1, keepdims=True) - 1.0, 0.0)
+        ds, y = pd.date_range(FIRST_DAY, periods=POINTS).as_unit("ns").asi8, many_daily(count)
         return cls(ds, y, _sound(SharedCalendar.of(ds, ProphetSpec(), "D").fit(y)))
 
     def frame(self, place: int) -> pd.DataFrame:
