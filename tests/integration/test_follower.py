@@ -167,9 +167,12 @@ def test_a_cold_start_needs_no_registry(
     follower.start()
     until(_serves(follower, a=1))
     follower.close()
-    Path(registry.uri.removeprefix("sqlite:///")).unlink()
-    later = Follower(registry, settings)
-    backend = Backend(registry, settings, later)
+    database = Path(registry.uri.removeprefix("sqlite:///"))
+    database.unlink()
+    database.mkdir()  # where there is no file, SQLite makes one
+    away = Registry(registry.uri)  # the one before has a connection that outlives its file
+    later = Follower(away, settings)
+    backend = Backend(away, settings, later)
     later.start()
     assert asyncio.run(backend.worker.is_ready())
     assert isinstance(backend.answer(model_id="a"), Answer)

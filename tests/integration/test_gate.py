@@ -78,8 +78,8 @@ def notebook() -> Callable[[Registry, Prophet, pd.DataFrame], None]:
     def log(registry: Registry, prophet: Prophet, table: pd.DataFrame) -> None:
         mlflow.set_tracking_uri(registry.uri)
         mlflow.set_registry_uri(registry.uri)
-        mlflow.set_experiment("notebook")
-        with mlflow.start_run():
+        # Not by set_experiment, which would hold for every test after this one.
+        with mlflow.start_run(experiment_id=registry.client.create_experiment("notebook")):
             mlflow.prophet.log_model(
                 prophet.fit(table),
                 name="model",
