@@ -16,11 +16,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -50,12 +47,11 @@ def main() -> int:
     few = QUICK if shared.quick else SAMPLE if given.full else CMDSTAN_SAMPLE
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    with ExitStack() as stack, threadpool_limits(1):
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with threadpool_limits(1):
         python = given.peers or (None if shared.quick else environment())
         decisive, beside = competitions(most), [*competitions(most, yearly=True), *half_hourly()]
         if python:
-            beside += series_of_others(folder, python)
+            beside += series_of_others(python)
         scores = _scores([*decisive, *(series for series in beside if series.half == REPORTED)], few)
         if python:
             scores = pd.concat([scores, _peer_scores(decisive, python)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from forecasting.calibration import calibrate, interval_score, residual_ratios
 from forecasting.errors import FitError
 from forecasting.fit import SharedCalendar
 from forecasting.forecast import forecast
-from forecasting.recipe import Recipe
+from forecasting.recipe import DAMPED_AVERAGE, Cadence, Recipe
 from forecasting.recipe_fit import fit_recipe
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
@@ -122,3 +123,9 @@ def cpu_seconds() -> float:
     """What this process and those that it started and that ended have used: cmdstan is one."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def variant(name: str = DAMPED_AVERAGE.name, **settings: object) -> Recipe:
+    """The damped average with these settings at every cadence."""
+    paces = {cadence: getattr(DAMPED_AVERAGE, cadence).model_copy(update=settings) for cadence in get_args(Cadence)}
+    return DAMPED_AVERAGE.model_copy(update={"name": name, **paces})

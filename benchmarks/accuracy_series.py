@@ -6,6 +6,7 @@ Every series is of one of two halves, by its name: one was used to choose the re
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,17 +77,18 @@ def half_hourly() -> list[Series]:
     return list(_origins("taylor half-hourly", "taylor", "30min", pd.Timestamp("2000-06-05"), _whole(taylor)))
 
 
-def series_of_others(folder: Path, python: str) -> list[Series]:
+def series_of_others(python: str) -> list[Series]:
     """Daily, weekly, hourly and yearly series of packages in another environment, from several origins each.
 
-    python: that environment's, which runs peers/other_series.py. folder: an empty one, for the series.
+    python: that environment's, which runs peers/other_series.py.
     """
-    subprocess.run([python, str(Path(__file__).parent / "peers" / "other_series.py"), str(folder)], check=True)
     found: list[Series] = []
-    for path in sorted(folder.glob("*~*~*.csv")):
-        group, name, freq = path.stem.split("~")
-        table = pd.read_csv(path, parse_dates=["ds"])
-        found += _origins(group, f"{group}/{name}", freq, table["ds"], table["y"].to_numpy(dtype=np.float64))
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([python, str(Path(__file__).parent / "peers" / "other_series.py"), folder], check=True)
+        for path in sorted(Path(folder).glob("*~*~*.csv")):
+            group, name, freq = path.stem.split("~")
+            table = pd.read_csv(path, parse_dates=["ds"])
+            found += _origins(group, f"{group}/{name}", freq, table["ds"], table["y"].to_numpy(dtype=np.float64))
     return found
 
 

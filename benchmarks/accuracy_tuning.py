@@ -11,11 +11,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -23,14 +21,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.accuracy_peers import environment
-from benchmarks.accuracy_scores import CUTOFFS, WIDTH, backtest_ratios, fitted
+from benchmarks.accuracy_scores import CUTOFFS, WIDTH, backtest_ratios, fitted, variant
 from benchmarks.accuracy_series import TUNED, Series, competitions, half_hourly, series_of_others
 from benchmarks.frame import table
 from forecasting.calibration import residual_ratios
 from forecasting.fit import SharedCalendar
 from forecasting.forecast import forecast
 from forecasting.predict import predict
-from forecasting.recipe import DAMPED_AVERAGE, STOCK, Cadence, Recipe, cadence_of
+from forecasting.recipe import STOCK, Cadence, cadence_of
 from forecasting.spec import ProphetSpec
 from training.metrics import mase
 
@@ -49,9 +47,8 @@ def main() -> int:
         *competitions(given.series, half=TUNED),
         *competitions(given.series, yearly=True, half=TUNED),
         *half_hourly(),
+        *series_of_others(given.peers or environment()),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        every += series_of_others(Path(folder), given.peers or environment())
     with threadpool_limits(1):
         for cadence in get_args(Cadence):
             own = [one for one in every if one.half == TUNED and cadence_of(one.freq) == cadence]
@@ -69,7 +66,7 @@ def _print(cadence: Cadence, every: Sequence[Series]) -> None:
 
 def _changes(every: Sequence[Series]) -> pd.Series[float]:
     """By (phi, rho), the percent of mean MASE that is gained or lost against stock, mean over the sets."""
-    recipes = {(phi, rho): _with(phi=phi, rho=rho) for phi, rho in product(PHIS, RHOS)}
+    recipes = {(phi, rho): variant(phi=phi, rho=rho) for phi, rho in product(PHIS, RHOS)}
     rows = []
     for series in every:
         calendar = SharedCalendar.of(series.ds, ProphetSpec(), series.freq)
@@ -89,7 +86,7 @@ def _width(every: Sequence[Series]) -> float:
     With r = |error| / half-width before any correction and the series's own factor c, the interval holds r when
     r <= sqrt(c width): the width is the square of that quantile of r / sqrt(c). Sets weigh the same.
     """
-    recipe = _with(width=1.0)
+    recipe = variant(width=1.0)
     ratios, weights = [np.empty(0)], [np.empty(0)]
     sizes = pd.Series([series.group for series in every]).value_counts()
     for series in every:
@@ -104,12 +101,6 @@ def _width(every: Sequence[Series]) -> float:
     order = np.argsort(ratio)
     share = np.cumsum(weight[order]) / weight.sum()
     return float(ratio[order][np.searchsorted(share, WIDTH)] ** 2)
-
-
-def _with(**settings: float) -> Recipe:
-    """The damped average with these settings at every cadence."""
-    paces = {name: getattr(DAMPED_AVERAGE, name).model_copy(update=settings) for name in get_args(Cadence)}
-    return DAMPED_AVERAGE.model_copy(update=paces)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.accuracy_peers import environment
-from benchmarks.accuracy_scores import CUTOFFS, WIDTH, Ahead, cpu_seconds, score
+from benchmarks.accuracy_scores import CUTOFFS, WIDTH, Ahead, cpu_seconds, score, variant
 from benchmarks.accuracy_series import REPORTED, TUNED, Series, competitions, half_hourly, series_of_others
 from benchmarks.accuracy_summary import change, paired
 from benchmarks.frame import table
@@ -41,19 +40,13 @@ from training.metrics import mase
 OURS = DAMPED_AVERAGE.name
 
 
-def _variant(name: str, **settings: object) -> Recipe:
-    """The damped average with these settings at every cadence."""
-    paces = {cadence: getattr(DAMPED_AVERAGE, cadence).model_copy(update=settings) for cadence in get_args(Cadence)}
-    return DAMPED_AVERAGE.model_copy(update={"name": name, **paces})
-
-
 RECIPES = (
     DAMPED_AVERAGE,
     STOCK.model_copy(update={"name": "plain"}),
-    _variant("stiff", changepoint_prior_scales=(0.01, 0.03, 0.1)),
-    _variant("loose", changepoint_prior_scales=(0.2, 0.5, 1.0)),
-    _variant("slow", phi=0.97),
-    _variant("still", phi=0.6, rho=0.75),
+    variant(name="stiff", changepoint_prior_scales=(0.01, 0.03, 0.1)),
+    variant(name="loose", changepoint_prior_scales=(0.2, 0.5, 1.0)),
+    variant(name="slow", phi=0.97),
+    variant(name="still", phi=0.6, rho=0.75),
 )
 WAYS: Mapping[str, ChooseConfig | None] = {  # among: filled in with what was measured
     OURS: None,
@@ -73,9 +66,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    others = half_hourly()
-    with tempfile.TemporaryDirectory() as folder:
-        others += series_of_others(Path(folder), given.peers or environment())
+    others = [*half_hourly(), *series_of_others(given.peers or environment())]
     with threadpool_limits(1):
         pooled: Mapping[tuple[str, str], float] = {}
         for half in (TUNED, REPORTED):
