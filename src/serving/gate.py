@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -69,8 +71,11 @@ class Gate:
 
     def _anybody(self, scope: Scope) -> Caller:
         client = scope.get("client")
-        # A unix socket has no address, and nobody reaches it from another machine.
-        if self._anywhere or client is None or is_loopback(client[0]):
+        # A unix socket has no address, and neither another machine nor a browser reaches it.
+        if self._anywhere or client is None:
+            return EVERYBODY
+        if is_loopback(client[0]):
+            _refuse_web_pages(scope)
             return EVERYBODY
         if not self._warned:
             self._warned = True
@@ -103,6 +108,28 @@ def _credential(scope: Scope) -> str | None:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             bearer = bytes(value[7:]).decode("latin-1").strip()
     return bearer
+
+
+def _refuse_web_pages(scope: Scope) -> None:
+    """Refuse what a page from elsewhere lets a browser on this machine send. Raises Refused.
+
+    Such a page gives itself away by the name under which it reaches this machine (Host), if it had that name resolved
+    to a loopback address, or by where it came from (Origin).
+    """
+    for name, value in scope["headers"]:
+        if (name == b"host" or name == b"origin") and not _is_of_this_machine(value):
+            raise Refused("forbidden", "this service answers its own machine, and only under a name of loopback")
+
+
+@lru_cache(maxsize=256)
+def _is_of_this_machine(value: bytes) -> bool:
+    """Whether the host of a Host or an Origin is loopback."""
+    text = value.decode("latin-1")
+    try:
+        host = urlsplit(text if "//" in text else f"//{text}").hostname
+    except ValueError:
+        return False
+    return host is not None and is_loopback(host)
 
 
 def _verifier(settings: Settings) -> TokenVerifier | None:

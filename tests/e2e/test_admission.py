@@ -115,6 +115,12 @@ def test_a_proxy_on_this_machine_does_not_make_its_callers_local(service: Servic
     assert service.http.get("/models").status_code == 200
 
 
+def test_a_name_that_points_at_this_machine_is_not_enough(service: Service) -> None:
+    """A page whose owner lets its name resolve to 127.0.0.1 is still his."""
+    answer = service.http.get("/models", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
 def test_nothing_listens_beyond_loopback_without_keys(store: str) -> None:
     """Neither by bentoml nor by prophetctl; each says what to set, and ends."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FORECAST_")}

@@ -89,7 +89,7 @@ class App:
     ) -> httpx.Response:
         async def answer() -> httpx.Response:
             transport = httpx.ASGITransport(self._app, client=(client, 4711))
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as http:
                 return await http.request(method, path, headers=headers, **more)
 
         return asyncio.run(answer())
@@ -234,6 +234,48 @@ def test_a_service_without_keys_answers_its_own_machine(
     assert [app.ask("GET", "/models", client=host).status_code for host in ("127.0.0.1", "::1")] == [200, 200]
     assert app.ask("GET", "/health", client="192.0.2.7").status_code == 200
     assert open_app(allow_anonymous=True).ask("GET", "/models", client="192.0.2.7").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:3000"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "127.8.9.10:3000"}, 200),
+        ({"Host": "[::1]:3000"}, 200),
+        ({"Origin": "http://localhost:5173"}, 200),
+        ({"Host": "evil.example:3000"}, 403),  # a name that its owner lets point at 127.0.0.1
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": "127.0.0.1@evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": "192.0.2.7"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://evil.example", "Content-Type": "text/plain"}, 403),
+    ],
+    ids=str,
+)
+def test_a_web_page_does_not_reach_a_service_without_keys(
+    open_app: Callable[..., App], headers: dict[str, str], status: int
+) -> None:
+    """Not by a name of its own that points at this machine, nor by a request that its browser sends unasked."""
+    app = open_app()
+    for method, path in GUARDED:
+        body = b'{"model_id": "nobody"}' if method == "POST" else None
+        answer = app.ask(method, path, headers, client="127.0.0.1", content=body)
+        assert (answer.status_code == 403) is (status == 403), (path, answer.text)
+
+
+def test_where_callers_are_told_apart_or_all_welcome_their_names_for_it_do_not_count(
+    open_app: Callable[..., App], tmp_path: Path
+) -> None:
+    """A public service has whatever name its owner gave it."""
+    _, key = create_key(tmp_path / "keys.json", "shop", ("*",))
+    foreign = {"Host": "forecast.example", "Origin": "https://shop.example"}
+    assert open_app(keys_file=tmp_path / "keys.json").ask("GET", "/models", foreign | {"X-API-Key": key}).is_success
+    assert open_app(allow_anonymous=True).ask("GET", "/models", foreign, client="127.0.0.1").is_success
 
 
 def test_anonymous_callers_are_not_let_in_where_keys_are_asked_for(
