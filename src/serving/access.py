@@ -37,8 +37,16 @@ class Caller:
     @cached_property
     def prefix(self) -> str:
         """What the keys of all segments that he may read start with."""
-        literal = [_LITERAL.match(pattern).group() for pattern in self.segments]  # type: ignore[union-attr]
-        return os.path.commonprefix(literal)  # noqa: RUF071 (keys are no paths)
+        return os.path.commonprefix(self.prefixes)  # noqa: RUF071 (keys are no paths)
+
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """What these keys start with, one text or the other: ascending, and none starts with another."""
+        least: list[str] = []
+        for literal in sorted({_LITERAL.match(pattern).group() for pattern in self.segments}):  # type: ignore[union-attr]
+            if not least or not literal.startswith(least[-1]):
+                least.append(literal)
+        return tuple(least)
 
     @cached_property
     def _patterns(self) -> list[re.Pattern[str]]:

@@ -19,13 +19,14 @@ from starlette.types import Receive, Scope, Send
 from serving.access import Caller
 from serving.compression import compressed
 from serving.gate import Gate
+from serving.listing import Page
 from serving.logs import enter_request, log_access, name_caller
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.outcomes import INTERNAL_ERROR, Outcome, Refusal, Refused
 from serving.problems import as_problem, from_validation, problem_response
 from serving.rendering import batch_json, forecast_json, problem_json
-from serving.schemas import BatchRequest, Fault, ForecastRequest, Health, ServedModel, ServedModels
+from serving.schemas import BatchRequest, Fault, ForecastRequest, Health
 from serving.settings import Settings
 
 log = logging.getLogger("serving.app")
@@ -43,8 +44,8 @@ class Backend(Protocol):
     """What the app needs behind it; each method raises Refused."""
 
     def forecast(self, request: ForecastRequest) -> Awaitable[Outcome]: ...
-    def models(self, limit: int, page_token: str | None, caller: Caller) -> Awaitable[ServedModels]: ...
-    def model(self, model_id: str) -> Awaitable[ServedModel]: ...
+    def models(self, limit: int, page_token: str | None, caller: Caller, *, rejected: bool) -> Awaitable[Page]: ...
+    def model(self, model_id: str, caller: Caller) -> Awaitable[bytes]: ...
     def health(self) -> Awaitable[Health]: ...
 
 
@@ -148,12 +149,18 @@ class ForecastApp:
         text = request.query_params.get("limit", "100")
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= 1000):
             raise _over_limit("limit", "limit is a whole number from 1 to 1000")
-        return _json(await self._ready.models(int(text), request.query_params.get("page_token"), caller))
+        rejected = request.query_params.get("rejected", "false")
+        if rejected not in ("true", "false"):
+            raise _over_limit("rejected", "rejected is true or false")
+        token = request.query_params.get("page_token")
+        work = self._ready.models(int(text), token, caller, rejected=rejected == "true")
+        return await compressed(request, (await self._within_time(work)).as_json())
 
     async def _model(self, request: Request, caller: Caller) -> Response:
-        if not caller.may_read(request.path_params["model_id"]):
+        segment = request.path_params["model_id"]
+        if not caller.may_read(segment):
             return problem_response(_FORBIDDEN)
-        return _json(await self._ready.model(request.path_params["model_id"]))
+        return Response(await self._ready.model(segment, caller), media_type="application/json")
 
     async def _health(self, _: Request) -> Response:
         return _json(await self._ready.health())

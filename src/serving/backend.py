@@ -15,16 +15,18 @@ from forecasting.forecast import prepare
 from forecasting.intervals import Mode
 from registry.errors import BadSegment, NoChampion, RegistryError, RegistryUnavailable, UnknownSegment
 from registry.registry import Registry
+from registry.versions import ModelVersion
 from serving.access import Caller
 from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
 from serving.catalog_health import health_of, problems_of
 from serving.champions import Champions
 from serving.follower import Follower
+from serving.listing import Page
 from serving.loading import load_arrays, load_row
 from serving.model import ServingModel, outcome_of, served_model
 from serving.outcomes import Outcome, Refused
-from serving.schemas import ForecastRequest, Health, ServedModel, ServedModels
+from serving.schemas import ForecastRequest, Health
 from serving.settings import Settings
 from serving.syncer import REGISTRY_AWAY
 
@@ -131,15 +133,23 @@ class WorkerBackend:
             self._asked[key].add_done_callback(lambda _: self._asked.pop(key))
         return await asyncio.shield(self._asked[key])
 
-    async def models(self, limit: int, page_token: str | None, caller: Caller) -> ServedModels:
-        """A page of the champions that the caller may read. Raises Refused."""
-        versions, token = await self._from_registry(lambda: self._registry.champions(limit, page_token, caller.prefix))
-        readable = [served_model(version) for version in versions if caller.may_read(version.segment)]
-        return ServedModels(models=readable, next_page_token=token)
+    async def models(self, limit: int, page_token: str | None, caller: Caller, *, rejected: bool) -> Page:
+        """A page of what is served and the caller may read; rejected: only where the champion is not. Raises Refused.
 
-    async def model(self, model_id: str) -> ServedModel:
-        """One segment's champion. Raises Refused."""
-        return served_model(await self._from_registry(lambda: self._registry.champion(model_id)))
+        From the catalog; where none can be kept on this host, from the registry, which knows of no rejections.
+        """
+        if (champions := self._champions) is not None:
+            return await champions.listing.page(limit, page_token, caller, rejected=rejected)
+        if rejected:
+            return Page([], None)
+        versions, token = await self._from_registry(lambda: self._registry.champions(limit, page_token, caller.prefix))
+        return Page([_described(version) for version in versions if caller.may_read(version.segment)], token)
+
+    async def model(self, model_id: str, caller: Caller) -> bytes:
+        """What is served for one segment, a ServedModel in JSON. Raises Refused."""
+        champions = self._champions
+        known = None if champions is None else champions.listing.one(model_id, caller)
+        return known or _described(await self._from_registry(lambda: self._registry.champion(model_id)))
 
     async def health(self) -> Health:
         """Whether the registry answers, and how the catalog follows it."""
@@ -190,3 +200,7 @@ class WorkerBackend:
             raise Refused("registry_unavailable", "the model registry does not answer") from error
         except RegistryError as error:
             raise Refused("invalid_request", str(error)) from error
+
+
+def _described(version: ModelVersion) -> bytes:
+    return served_model(version).model_dump_json().encode()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.grid import OTHER, PlainModels
+from serving.listing import Listing
 from serving.schemas import ForecastRequest
 from serving.snapshot import Snapshot
 
@@ -37,6 +38,11 @@ class Champions:
         """The frequency of a row's history, None where it is not known."""
         place = int(self._freqs[row])
         return None if place < 0 else self.snapshot.table.texts[place]
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The same champions, to be paged through."""
+        return Listing(self.snapshot)
 
     @cached_property
     def _freqs(self) -> npt.NDArray[np.int16]:

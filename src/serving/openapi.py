@@ -59,7 +59,9 @@ def openapi_document() -> dict[str, Any]:
                 "post": _posted("forecastBatch", "Forecast several segments", "BatchRequest", "BatchResponse")
             },
             "/models": {
-                "get": _got("models", "What is served", "ServedModels", ("400", *_ADMISSION, "500", "503"), _PAGING)
+                "get": _got(
+                    "models", "What is served", "ServedModels", ("400", *_ADMISSION, "500", "503", "504"), _PAGING
+                )
             },
             "/models/{model_id}": {
                 "get": _got(
@@ -87,6 +89,12 @@ _PAGING = [
         "description": "Most models on the page; it may hold fewer.",
     },
     {"name": "page_token", "in": "query", "schema": {"type": "string"}, "description": "From the page before."},
+    {
+        "name": "rejected",
+        "in": "query",
+        "schema": {"type": "boolean", "default": False},
+        "description": "Only segments whose champion cannot be used.",
+    },
 ]
 _MODEL_ID = [
     {

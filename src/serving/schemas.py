@@ -173,24 +173,37 @@ class BatchResponse(BaseModel):
     results: list[Forecast | ColumnarForecast | Problem]
 
 
+class RejectedVersion(BaseModel):
+    """A champion that cannot be used, instead of which the last good version is served."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int
+    reason: Annotated[str | None, Field(description="For callers who may read /metrics; null for others.")]
+    at: Annotated[str, Field(description="UTC time of the last try, ISO 8601.")]
+
+
 class ServedModel(BaseModel):
-    """One champion, as the registry describes it; null where its version carries no such tag."""
+    """The version that is served for a segment; null where its version carries no such tag."""
 
     model_config = ConfigDict(extra="forbid")
 
     model_id: str
     name: str
-    version: int
+    version: Annotated[int | None, Field(description="Null where no champion could be used so far: see rejected.")]
     run_id: str | None
-    created_at: str
+    created_at: str | None
     trained_through: str | None
     freq: str | None
     solver: str | None
     metrics: Annotated[dict[str, float], Field(description="Backtest metrics that training logged.")]
+    rejected: Annotated[
+        RejectedVersion | None, Field(description="The champion, if it is not what is served because it cannot be.")
+    ] = None
 
 
 class ServedModels(BaseModel):
-    """A page of champions in the order of their names."""
+    """A page of what is served, in the order of model_id by code points."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -104,6 +104,10 @@ class Snapshot:
         key = segment.encode()
         return bisect_left(range(len(self)), True, key=lambda row: self._text(row, 0) > key)
 
+    def at_or_after(self, text: str) -> int:
+        """The first row whose segment is this text or comes after it."""
+        return bisect_left(range(len(self)), text.encode(errors="surrogatepass"), key=lambda row: self._text(row, 0))
+
     def version(self, segment: str) -> int | None:
         """The version that is served for a segment, by whatever means; None where it is none's business here."""
         row = self.find(segment)
@@ -123,6 +127,10 @@ class Snapshot:
     def info(self, row: int) -> ModelInfo:
         """Where a row's model comes from."""
         return ModelInfo.model_validate_json(self._text(row, 1))
+
+    def served_json(self, row: int) -> bytes:
+        """A row's ServedModel, as it stands in answers."""
+        return self._text(row, 2)
 
     def served(self, row: int) -> ServedModel:
         """A row's champion as the registry describes it."""

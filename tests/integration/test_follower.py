@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from prophet import Prophet
 
 from registry.log import JobLog
 from registry.registry import Registry
+from serving.access import EVERYBODY
 from serving.backend import WorkerBackend
 from serving.board import Board
 from serving.follower import Follower
+from serving.model import served_model
 from serving.outcomes import Answer, Outcome, Refused
-from serving.schemas import ForecastRequest
+from serving.schemas import ForecastRequest, ServedModel
 from serving.settings import Settings
 
 PATIENCE = 120.0  # seconds, on a machine that has other things to do
@@ -154,6 +157,9 @@ def test_readiness_and_health_follow_the_catalog(
     health = asyncio.run(backend.worker.health())
     assert health.status == "degraded"
     assert "secret" not in health.model_dump_json()
+    shown = json.loads(asyncio.run(backend.worker.model("secret", EVERYBODY)))
+    assert (shown["version"], shown["rejected"]["version"]) == (number, bad.version)
+    assert "model.pr" in shown["rejected"]["reason"]
     answer = backend.answer(model_id="secret")
     assert isinstance(answer, Answer)
     assert f'"version":{number}'.encode() in answer.model
@@ -167,6 +173,7 @@ def test_a_cold_start_needs_no_registry(
     follower.start()
     until(_serves(follower, a=1))
     follower.close()
+    shown = served_model(registry.champion("a"))
     database = Path(registry.uri.removeprefix("sqlite:///"))
     database.unlink()
     database.mkdir()  # where there is no file, SQLite makes one
@@ -177,6 +184,9 @@ def test_a_cold_start_needs_no_registry(
     assert asyncio.run(backend.worker.is_ready())
     assert isinstance(backend.answer(model_id="a"), Answer)
     until(lambda: later.notice.fault is not None)
+    page = asyncio.run(backend.worker.models(10, None, EVERYBODY, rejected=False))
+    assert page.models == [asyncio.run(backend.worker.model("a", EVERYBODY))]
+    assert ServedModel.model_validate_json(page.models[0]) == shown
     health = asyncio.run(backend.worker.health())
     assert (health.status, health.registry) == ("degraded", "unreachable")
     assert health.catalog is not None

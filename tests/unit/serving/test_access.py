@@ -40,6 +40,20 @@ def test_the_prefix_is_what_all_readable_keys_start_with(globs: tuple[str, ...],
     assert Caller("k", globs).prefix == prefix
 
 
+@pytest.mark.parametrize(
+    ("globs", "prefixes"),
+    [
+        (("user_42_*", "shared_*"), ("shared_", "user_42_")),
+        (("ab*", "a?", "abc", "b"), ("a", "b")),
+        (("x*", "*y"), ("",)),
+        ((), ()),
+    ],
+)
+def test_the_prefixes_are_apart_and_ascend(globs: tuple[str, ...], prefixes: tuple[str, ...]) -> None:
+    """So that a listing reads each of a caller's ranges once."""
+    assert Caller("k", globs).prefixes == prefixes
+
+
 def test_everybody_may_everything() -> None:
     """The caller of a service that asks for no keys."""
     assert EVERYBODY.may_read("any")

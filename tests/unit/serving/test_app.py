@@ -14,10 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.access import Caller
 from serving.app import ForecastApp
 from serving.compression import takes_gzip
+from serving.listing import Page
 from serving.logs import JsonLines, current_request_id
 from serving.metrics import Gauge, Metrics
 from serving.outcomes import Answer, Outcome, Refusal
-from serving.schemas import ForecastRequest, Health, ServedModel, ServedModels
+from serving.schemas import ForecastRequest, Health, ServedModel
 from serving.settings import Settings
 
 
@@ -36,11 +37,11 @@ class Backend:
         zeros = [0.0] * request.periods
         return Answer(request.model_id, "2026-01-01T00:00:00Z", b"{}", ["2024-01-01"] * request.periods, *[zeros] * 3)
 
-    async def models(self, limit: int, page_token: str | None, caller: Caller) -> ServedModels:  # noqa: ARG002
-        return ServedModels(models=[], next_page_token=f"{limit} {page_token}")
+    async def models(self, limit: int, page_token: str | None, caller: Caller, *, rejected: bool) -> Page:  # noqa: ARG002
+        return Page([], f"{limit} {page_token} {rejected}")
 
-    async def model(self, model_id: str) -> ServedModel:
-        return ServedModel(
+    async def model(self, model_id: str, caller: Caller) -> bytes:  # noqa: ARG002
+        served = ServedModel(
             model_id=model_id,
             name="n",
             version=1,
@@ -51,6 +52,7 @@ class Backend:
             solver=None,
             metrics={},
         )
+        return served.model_dump_json().encode()
 
     async def health(self) -> Health:
         return Health(status="healthy", registry="reachable")
@@ -98,6 +100,14 @@ def test_a_model_id_may_hold_slashes_and_anything_percent_encoded(app: App) -> N
     """The rest of the path is the key, as it was before it was encoded."""
     assert app.ask("GET", "/models/a%2Fb/c%20%C3%A4").json()["model_id"] == "a/b/c ä"
     assert app.ask("GET", "/models/").status_code == 404
+
+
+def test_what_a_page_is_asked_for_reaches_the_backend(app: App) -> None:
+    """With its defaults; what is neither true nor false is refused."""
+    assert app.ask("GET", "/models").json() == {"models": [], "next_page_token": "100 None False"}
+    query = {"limit": 7, "page_token": "t", "rejected": "true"}
+    assert app.ask("GET", "/models", params=query).json()["next_page_token"] == "7 t True"
+    assert app.ask("GET", "/models?rejected=1").json()["code"] == "invalid_request"
 
 
 def test_a_bug_costs_its_own_request_only(app: App, caplog: pytest.LogCaptureFixture) -> None:

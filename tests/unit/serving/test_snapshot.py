@@ -25,7 +25,7 @@ SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
 EMPTY = Contents("2026-01-01T00:00:00Z", "sqlite:///mlflow.db")
 
 
-def _model(seed: int) -> ForecastModel:
+def model_of(seed: int) -> ForecastModel:
     """One of several shapes: with a week or without, calibrated or not, of one draw or of three."""
     random, draws, s = np.random.default_rng(seed), 1 + 2 * (seed % 5 == 0), 1 + seed % 4
     features = FeatureTable((SeasonalTerm("weekly", 7.0, 1 + seed % 3),) if seed % 2 else ())
@@ -48,7 +48,7 @@ def _model(seed: int) -> ForecastModel:
     )
 
 
-def _row(segment: str, seed: int) -> Row:
+def row_of(segment: str, seed: int) -> Row:
     name = f"forecast.{segment}"
     info = ModelInfo(name=name, version=seed, run_id=None, trained_through="2024-01-01T00:00:00", solver="exact")
     served = ServedModel(
@@ -66,15 +66,15 @@ def _row(segment: str, seed: int) -> Row:
 
 
 def _part(seeds: dict[str, int]) -> Part:
-    return Part([_row(*one) for one in seeds.items()], ModelTable.pack([_model(seed) for seed in seeds.values()]))
+    return Part([row_of(*one) for one in seeds.items()], ModelTable.pack([model_of(seed) for seed in seeds.values()]))
 
 
 def _holds(snapshot: Snapshot, expected: dict[str, int]) -> None:
     order = sorted(expected, key=str.encode)
     assert [snapshot.segment(row) for row in range(len(snapshot))] == order
-    assert snapshot.marks() == {_row(*one).mark for one in expected.items()}
+    assert snapshot.marks() == {row_of(*one).mark for one in expected.items()}
     for row, segment in enumerate(order):
-        wanted, model = _row(segment, expected[segment]), _model(expected[segment])
+        wanted, model = row_of(segment, expected[segment]), model_of(expected[segment])
         assert snapshot.find(segment) == row
         assert (snapshot.mark(row), snapshot.info(row), snapshot.served(row)) == (
             wanted.mark,
@@ -124,13 +124,13 @@ def test_a_page_goes_on_after_any_segment(tmp_path: Path, segments: set[str], la
 
 def test_what_has_no_row_is_kept_by_name(tmp_path: Path) -> None:
     """Champions that only Prophet predicts, and rejected ones, whose mark hides that of the row served for them."""
-    others = {"odd": Other(3, 5, _row("odd", 3).served)}
+    others = {"odd": Other(3, 5, row_of("odd", 3).served)}
     rejected = {"a": Rejection(2, 7, "the parameter k is not finite", "2026-01-01T00:00:00Z")}
     contents = Contents("2026-01-02T03:04:05Z", "postgresql://host/db", others, rejected)
     write_snapshot(tmp_path / "catalog", contents, [_part({"a": 1, "b": 1})])
     snapshot = open_snapshot(tmp_path / "catalog")
     assert snapshot.contents == contents
-    assert snapshot.marks() == {_row("b", 1).mark, Mark("odd", 3, 5), Mark("a", 2, 7)}
+    assert snapshot.marks() == {row_of("b", 1).mark, Mark("odd", 3, 5), Mark("a", 2, 7)}
 
 
 def test_an_old_mapping_outlives_the_next_snapshot(tmp_path: Path) -> None:
