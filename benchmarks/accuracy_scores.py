@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.accuracy_series import Series
+from forecasting.backtest import cutoff_rows, seasonal_naive
 from forecasting.calibration import calibrate, interval_score, residual_ratios
 from forecasting.errors import FitError
 from forecasting.fit import SharedCalendar
 from forecasting.forecast import forecast
+from forecasting.metrics import coverage, mase, smape
 from forecasting.recipe import DAMPED_AVERAGE, Cadence, Recipe
 from forecasting.recipe_fit import fit_recipe
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
-from training.backtest import cutoff_rows, seasonal_naive
-from training.metrics import coverage, mase, smape
 
 Floats = npt.NDArray[np.float64]
 WIDTH = 0.8

@@ -27,10 +27,10 @@ from benchmarks.frame import table
 from forecasting.calibration import residual_ratios
 from forecasting.fit import SharedCalendar
 from forecasting.forecast import forecast
+from forecasting.metrics import mase
 from forecasting.predict import predict
 from forecasting.recipe import STOCK, Cadence, cadence_of
 from forecasting.spec import ProphetSpec
-from training.metrics import mase
 
 PHIS, RHOS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), (0.0, 0.25, 0.5, 0.7, 1.0)
 

@@ -27,15 +27,16 @@ from benchmarks.accuracy_series import REPORTED, TUNED, Series, competitions, ha
 from benchmarks.accuracy_summary import change, paired
 from benchmarks.frame import table
 from forecasting.calibration import calibrate
+from forecasting.choice import choose
+from forecasting.configuration import Configuration
 from forecasting.forecast import forecast
 from forecasting.history import History
+from forecasting.metrics import mase
+from forecasting.past import Past
+from forecasting.plan import BacktestConfig, ChooseConfig
 from forecasting.predict import predict
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Cadence, Recipe, cadence_of
-from training.choice import choose
-from training.config import BacktestConfig, ChooseConfig, JobConfig, SourceConfig
-from training.configuration import Configuration
-from training.cutoffs import Past
-from training.metrics import mase
+from training.config import JobConfig, SourceConfig
 
 OURS = DAMPED_AVERAGE.name
 

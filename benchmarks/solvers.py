@@ -26,10 +26,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.frame import Row, compare, options, report, table
 from forecasting.fit import SharedCalendar
+from forecasting.metrics import mase
 from forecasting.predict import predict
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
-from training.metrics import mase
 
 Floats = npt.NDArray[np.float64]
 

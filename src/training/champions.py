@@ -12,6 +12,7 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from forecasting.configuration import Configuration
 from forecasting.errors import ModelError
 from forecasting.prophet_settings import read_spec
 from forecasting.recipe import STOCK, Cadence, cadence_of
@@ -20,7 +21,6 @@ from registry.errors import RegistryError
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from training.config import JobConfig
-from training.configuration import Configuration
 from training.spool import Chunk
 
 CONFIGURATION_TAG = "forecast.configuration"  # on a version: how it can be made again

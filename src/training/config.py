@@ -13,13 +13,8 @@ from pydantic_core import ErrorDetails
 
 from forecasting.calendar import offset_of
 from forecasting.history import DuplicatePolicy
-from forecasting.recipe import DAMPED_AVERAGE, STOCK, RecipeChoice
-from forecasting.spec import ProphetSpec, Solver
+from forecasting.plan import Count, Plan, Share
 from training.errors import ConfigError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-
 
 _EITHER = "give either path, a CSV or Parquet file, or url and query, a database"
 
@@ -76,35 +71,6 @@ class ChecksConfig(_Frozen):
         return freq
 
 
-class BacktestConfig(_Frozen):
-    """Rolling cutoffs, counted in rows.
-
-    cutoffs: how many at most, 0 for no backtest. horizon: rows forecast after each; None: one season.
-    period: rows between cutoffs; None: half a horizon. min_train: rows the first fit must see; None: three horizons.
-    """
-
-    cutoffs: Annotated[int, Field(ge=0)] = 3
-    horizon: Count | None = None
-    period: Count | None = None
-    min_train: Annotated[int, Field(ge=2)] | None = None
-
-
-NAIVE, CHAMPION = "seasonal-naive", "champion"  # what a segment's table has beside recipes
-
-
-class ChooseConfig(_Frozen):
-    """Recipes that compete with the job's own for each segment.
-
-    among: those beside JobConfig.recipe; none: there is no choice. keep: so many of the best are averaged, as far as
-    they average with the best. own_weight: how much the logarithm of a recipe's MASE in the segment's own backtest
-    counts in its score, the rest being that of all segments (`Pace.log_error`): alone it is mostly noise.
-    """
-
-    among: tuple[RecipeChoice, ...] = ()
-    keep: Count = 3
-    own_weight: Share = 0.25
-
-
 class GateConfig(_Frozen):
     """What a version must show to become champion.
 
@@ -145,24 +111,16 @@ class EngineConfig(_Frozen):
         return self
 
 
-class JobConfig(_Frozen):
-    """One training job.
+class JobConfig(Plan):
+    """One training job: a plan for its segments' models, and what else it does.
 
-    recipe: damped-average, stock (one Prophet as model says), or the keys of one's own. choose: others that each
-    segment may have instead. solver: exact, or cmdstan,
-    Prophet's own, for stock alone; it is some ten times slower and stops short of the optimum at times.
     segments: glob patterns; None: all. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most
     segments that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let
     the gate move the champion. dry_run: register nothing, and say what the gate would do.
     """
 
     source: SourceConfig
-    model: ProphetSpec = ProphetSpec()
-    recipe: RecipeChoice = DAMPED_AVERAGE
-    choose: ChooseConfig = ChooseConfig()
-    solver: Solver = "exact"
     checks: ChecksConfig = ChecksConfig()
-    backtest: BacktestConfig = BacktestConfig()
     gate: GateConfig = GateConfig()
     engine: EngineConfig = EngineConfig()
     segments: tuple[str, ...] | None = None
@@ -175,23 +133,6 @@ class JobConfig(_Frozen):
     def _has_a_source(self) -> Self:
         if self.engine.name != "spark" and self.source.path is None and self.source.url is None:
             raise ValueError(f"source: {_EITHER}")
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_solver_for_its_recipe(self) -> Self:
-        if self.solver == "cmdstan" and (self.recipe != STOCK or self.choose.among):
-            raise ValueError(
-                "solver cmdstan fits one Prophet as it is: set recipe to stock with it, and choose nothing"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_name_for_each_recipe(self) -> Self:
-        recipes = (self.recipe, *self.choose.among)
-        names = [NAIVE, CHAMPION, *(recipe.name for recipe in {STOCK, *recipes})]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice or len(set(recipes)) < len(recipes):
-            raise ValueError(f"recipes need names of their own: {', '.join(twice) or recipes[0].name} is there twice")
         return self
 
 

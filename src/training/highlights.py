@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecasting.backtest import Cutoffs
 from forecasting.calendar import season_length
 from forecasting.errors import FitError
 from forecasting.forecast import forecast
 from forecasting.future import make_future
 from forecasting.history import History
+from forecasting.past import Ahead, Past, hindsight
+from forecasting.plan import BacktestConfig
 from forecasting.prophet_history import read_history, read_observations
 from forecasting.state import ForecastModel
-from training.backtest import Cutoffs
-from training.config import BacktestConfig
-from training.cutoffs import Ahead, Past, hindsight
 from training.segment import Outcome, Trained
 
 SHOWN = 6  # of each kind

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from forecasting import prophet_model
+from forecasting.backtest import BacktestResult
 from forecasting.calendar import season_length
-from forecasting.calibration import calibrate
+from forecasting.choice import Choice, choose, chosen_model
+from forecasting.configuration import Configuration
 from forecasting.errors import Fault, FitError, HistoryError
 from forecasting.history import History, check_history
+from forecasting.past import Past
+from forecasting.plan import CHAMPION
 from forecasting.prophet_json_writer import write_model
 from forecasting.recipe import STOCK, Recipe
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
-from training.backtest import BacktestResult
-from training.choice import Choice, choose
-from training.config import CHAMPION, JobConfig
-from training.configuration import Configuration
-from training.cutoffs import Past
+from training.config import JobConfig
 from training.sanity import reach
 from training.spool import Chunk
 
@@ -153,9 +153,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
 
 def _by_recipes(past: Past, choice: Choice) -> tuple[ForecastModel, str]:
     """The model of all rows, its intervals as wide as the backtest asks for, and Prophet's JSON of it."""
-    recipes, spec = choice.configuration.recipes, choice.configuration.model
-    model, own_weight = past.fit(choice.configuration), max(recipe.own_weight for recipe in recipes)
-    model = replace(model, calibration=calibrate(model, own_weight, np.array(choice.backtest.ratios)))
+    recipes, spec, model = choice.configuration.recipes, choice.configuration.model, chosen_model(past, choice)
     frame = prophet_model.with_bounds(past.history.frame, growth=spec.growth, cap=spec.cap, floor=spec.floor)
     return model, write_model(model, frame, _told(spec, recipes[0], past))
 

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecasting.configuration import Configuration
 from training.config import SourceConfig
-from training.configuration import Configuration
 from training.dataset import Dataset, Fingerprint
 from training.errors import SourceError
 from training.sources import read_batches

@@ -16,6 +16,7 @@ from prophet import Prophet
 from typer.testing import CliRunner
 
 from cli import app
+from forecasting.configuration import Configuration
 from forecasting.recipe import STOCK
 from forecasting.spec import ProphetSpec
 from registry.errors import RegistryUnavailable
@@ -25,7 +26,6 @@ from registry.registry import Registry
 from tests.integration.test_bulk_contract import tables_of
 from training.champions import CONFIGURATION_TAG, Champions
 from training.config import JobConfig, load_config
-from training.configuration import Configuration
 from training.ledger import SegmentReport
 from training.segment import Trained, train_chunk, train_segment
 from training.settle import foresee, settle

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from forecasting.configuration import Configuration
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe
 from forecasting.spec import ProphetSpec, Regressor, Seasonality
 from training.champions import configuration_tag
-from training.configuration import Configuration
 
 OWN = Recipe(name="own", daily_order=None, weekly=Pace(phi=0.3, rho=0.1), monthly=Pace())
 SPEC = ProphetSpec(

@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting import choice as room
 from forecasting import prophet_model
+from forecasting.choice import Choice, choose
+from forecasting.configuration import Configuration
 from forecasting.future import make_future
 from forecasting.history import History, check_history
+from forecasting.past import Past
+from forecasting.plan import CHAMPION, NAIVE
 from forecasting.predict import predict
 from forecasting.recipe import DAMPED_AVERAGE, STOCK, Pace, Recipe
 from forecasting.spec import ProphetSpec, Regressor
 from forecasting.state import ForecastModel
-from training import choice as room
-from training.choice import Choice, choose
-from training.config import CHAMPION, NAIVE, JobConfig, load_config
-from training.configuration import Configuration
-from training.cutoffs import Past
+from training.config import JobConfig, load_config
 from training.errors import ConfigError
 from training.segment import Trained, train_chunk, train_segment
 from training.spool import Chunk

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from forecasting.backtest import BacktestResult
 from forecasting.errors import Fault
-from training.backtest import BacktestResult
+from forecasting.metrics import mase
 from training.config import JobConfig, load_config
 from training.highlights import SHOWN, Highlights, view_of
 from training.ledger import Ledger, SegmentReport
-from training.metrics import mase
 from training.report import JobReport
 from training.segment import Failed, Trained, train_segment
 from training.settle import reported

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from forecasting import metrics
 from forecasting.calendar import Integers, grid_positions, season_length
 from forecasting.calibration import residual_ratios
-from training import metrics
-from training.config import BacktestConfig
-from training.cutoffs import Hindsight, Past
-from training.metrics import Floats
+from forecasting.metrics import Floats
+from forecasting.past import Hindsight, Past
+from forecasting.plan import BacktestConfig
 
 _SPARSEST = 100  # a grid with more steps a row than this is not laid out: rows count as steps then
 

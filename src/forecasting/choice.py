@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
+import numpy as np
+
+from forecasting.backtest import BacktestResult, Cutoffs, backtest
+from forecasting.calibration import calibrate
+from forecasting.configuration import Configuration
+from forecasting.past import Past, hindsight
+from forecasting.plan import CHAMPION, NAIVE, ChooseConfig, Plan
 from forecasting.recipe import STOCK
 from forecasting.recipe_fit import recipes_average
-from training.backtest import BacktestResult, Cutoffs, backtest
-from training.config import CHAMPION, NAIVE, ChooseConfig, JobConfig
-from training.configuration import Configuration
-from training.cutoffs import Past, hindsight
+from forecasting.state import ForecastModel
 
 _EXACT = 1e-6  # a MASE below this is no better than it
 
@@ -31,20 +35,20 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(past: Past, config: JobConfig, champion: Configuration | None = None) -> Choice:
+def choose(past: Past, plan: Plan, champion: Configuration | None = None) -> Choice:
     """Backtest the recipes, stock Prophet and the champion's configuration on the same cutoffs, and choose.
 
-    The job's recipe serves, or the best of those that it is to choose among (`_best`); unless that loses to seasonal
+    The plan's recipe serves, or the best of those that it is to choose among (`_best`); unless that loses to seasonal
     naive, which no Prophet can be, and stock Prophet does better than it: then stock Prophet serves. A segment on which
     what is chosen loses to seasonal naive is flagged in any case.
     Raises FitError when stock Prophet or none of the recipes can be fitted.
     """
-    measured = _Measured(past, Cutoffs.of(past, config.backtest))
-    stock = Configuration(model=config.model, recipes=(STOCK,), solver=config.solver)
-    own = [stock.model_copy(update={"recipes": (recipe,)}) for recipe in (config.recipe, *config.choose.among)]
+    measured = _Measured(past, Cutoffs.of(past, plan.backtest))
+    stock = Configuration(model=plan.model, recipes=(STOCK,), solver=plan.solver)
+    own = [stock.model_copy(update={"recipes": (recipe,)}) for recipe in (plan.recipe, *plan.choose.among)]
     candidates = {NAIVE: measured.baseline}
     candidates |= {one.name: measured(one).metrics for one in (stock, *own)}
-    best = _best(own, measured, past, config.choose)
+    best = _best(own, measured, past, plan.choose)
     candidates[best.name] = measured(best).metrics
     serving, notes = _guarded(best, stock, measured)
     if champion is not None:
@@ -53,6 +57,16 @@ def choose(past: Past, config: JobConfig, champion: Configuration | None = None)
         except Exception as error:  # whoever wrote that configuration: it must not cost the segment its training
             notes.append(f"the champion's configuration cannot be backtested on this history: {error}")
     return Choice(serving, measured(serving), candidates, tuple(notes))
+
+
+def chosen_model(past: Past, choice: Choice) -> ForecastModel:
+    """The model of all rows by the recipes that were chosen, its intervals as wide as the backtest asks for.
+
+    Raises FitError.
+    """
+    recipes = choice.configuration.recipes
+    model, own_weight = past.fit(choice.configuration), max(recipe.own_weight for recipe in recipes)
+    return replace(model, calibration=calibrate(model, own_weight, np.array(choice.backtest.ratios)))
 
 
 def _best(own: Sequence[Configuration], measured: _Measured, past: Past, config: ChooseConfig) -> Configuration:

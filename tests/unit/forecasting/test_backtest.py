@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.backtest import BacktestResult, Cutoffs, backtest, cutoff_rows, seasonal_naive
+from forecasting.configuration import Configuration
 from forecasting.history import History, check_history
+from forecasting.past import Ahead, Hindsight, Past, hindsight
+from forecasting.plan import BacktestConfig
 from forecasting.recipe import DAMPED_AVERAGE, STOCK
 from forecasting.spec import ProphetSpec
-from training.backtest import BacktestResult, Cutoffs, backtest, cutoff_rows, seasonal_naive
-from training.config import BacktestConfig
-from training.configuration import Configuration
-from training.cutoffs import Ahead, Hindsight, Past, hindsight
 
 CONFIGURATIONS = [
     Configuration(recipes=(STOCK,)),

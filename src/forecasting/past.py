@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecasting import prophet_model
+from forecasting.configuration import Configuration
 from forecasting.errors import FitError
 from forecasting.fit import Outcome, SharedCalendar
 from forecasting.forecast import forecast
@@ -20,7 +20,6 @@ from forecasting.recipe import Recipe
 from forecasting.recipe_fit import average_of, fit_recipe
 from forecasting.spec import ProphetSpec
 from forecasting.state import ForecastModel
-from training.configuration import Configuration
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -110,6 +109,10 @@ def _exactly(past: Past, configuration: Configuration) -> Hindsight:
 
 def _by_cmdstan(past: Past, configuration: Configuration) -> Hindsight:
     """Fits by Prophet with cmdstan; the forecast is by arrays all the same, because that is what serves."""
+    from forecasting import (
+        prophet_model,  # here: whoever fits exactly never needs Prophet, which takes a second to load
+    )
+
     history, columns = past.history, past.given(configuration.model)
 
     def ahead(end: int, horizon: int) -> Ahead:
