@@ -89,7 +89,8 @@ class Registry:
                 names.filter_for_prefix(prefix), max_results=limit, order_by=["name ASC"], page_token=page_token
             )
             served = [self._served_version(model) for model in page if CHAMPION in model.aliases]
-        return served, page.token or None
+        token: str | bytes | None = page.token  # MLflow's databases give bytes, whatever its types say
+        return served, token.decode() if isinstance(token, bytes) else token or None
 
     def version(self, segment: str, number: int) -> ModelVersion:
         """One version. Raises UnknownSegment or UnknownVersion."""
