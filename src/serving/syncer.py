@@ -31,7 +31,8 @@ _RETRY_SECONDS = 60.0  # until a rejected champion is tried again: its store may
 _RETRIES = 100  # of them at once
 _LONGEST_REST = 5.0  # seconds, while nothing works
 _BREATH = 0.05  # seconds between two steps while champions wait
-_DUTY = 20.0  # times as long as a look took, to rest after one that changed nothing
+_DUTY = 20.0  # times as long as a look took, to rest after one that changed nothing,
+_LONGEST_PAUSE = 2.0  # but no more seconds than this: the first look, at all champions, may take some itself
 
 
 @dataclass(eq=False)
@@ -217,7 +218,7 @@ class Syncer:
             return min(self._poll_seconds * 2.0**self._failures, _LONGEST_REST)
         if self._waiting:
             return _BREATH
-        return max(self._poll_seconds, took if wrote else _DUTY * took)
+        return max(self._poll_seconds, took if wrote else min(_DUTY * took, _LONGEST_PAUSE))
 
 
 class _Emptied(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from prophet import Prophet
 
-from registry.changes import Watch
+from registry.changes import Changes, Watch
 from registry.errors import RegistryUnavailable
 from registry.log import JobLog
 from registry.names import model_name
@@ -218,6 +219,29 @@ def test_what_arrays_cannot_express_is_kept_by_name(
     snapshot = host.step()
     assert _versions(snapshot) == {"a": 3, "b": 1}
     assert not snapshot.contents.others
+
+
+def test_a_slow_look_does_not_put_off_the_next(
+    host: Host, promote: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one lists all champions, which takes seconds where there are many: promotions after it do not wait."""
+    promote("a")
+    host.step()
+
+    class Slow:
+        """A registry that takes its time to list champions."""
+
+        def __init__(self, watch: Watch) -> None:
+            self.describe, self.close, self._changes = watch.describe, watch.close, watch.changes
+
+        def changes(self) -> Changes | None:
+            time.sleep(0.3)
+            return self._changes()
+
+    watch = host._watch
+    monkeypatch.setattr(host, "_watch", lambda: Slow(watch()))
+    host.syncer = host.start()
+    assert host.syncer.step() == 2.0
 
 
 def test_the_snapshot_outlives_the_registry(host: Host, promote: Callable[..., Path]) -> None:
