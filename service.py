@@ -19,6 +19,7 @@ import click
 from aiohttp import ClientConnectionError
 from bentoml.exceptions import BentoMLException
 from pydantic import TypeAdapter
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from serving.app import ForecastApp
 from serving.backend import WorkerBackend
@@ -54,6 +55,15 @@ _LEAN = {
 
 # What a hop brings back is plain dicts, whatever types went in.
 _OUTCOMES = TypeAdapter(list[Outcome])
+
+
+class _AnyPath(PathConvertor):
+    """What our app is mounted for. Starlette's own pattern ends at a newline, and BentoML answers beyond it, in text."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", _AnyPath())
 
 
 @bentoml.service(

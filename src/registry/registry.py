@@ -38,6 +38,7 @@ CHALLENGER = "challenger"
 KEPT_EVENTS = 50
 _ALIAS_ATTEMPTS = 5
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+_NO_TOKEN = "page_token is not one that the page before gave"
 
 
 class Registry:
@@ -81,7 +82,13 @@ class Registry:
             page, token = self._champions_page(limit, page_token, prefix)
             return [version for version in page if version.segment.startswith(prefix)], token
         except _NotThere:
-            raise BadPageToken("page_token is not one that the page before gave") from None
+            raise BadPageToken(_NO_TOKEN) from None
+        except RegistryUnavailable:
+            # MLflow reads a token without much looking: a made-up one ends in an error of Python's or the database's.
+            if page_token is None:
+                raise
+            self.ping()
+            raise BadPageToken(_NO_TOKEN) from None
 
     def _champions_page(self, limit: int, page_token: str | None, prefix: str) -> tuple[list[ModelVersion], str | None]:
         with self.asking():

@@ -128,10 +128,13 @@ def test_a_large_body_is_refused_even_when_its_length_is_not_told(service: Servi
         ("POST", "/models", 405, "method_not_allowed"),
         ("GET", "/nothing/here", 404, "not_found"),
         ("POST", "/forecast/", 404, "not_found"),
+        ("GET", "/nothing%0Ahere", 404, "not_found"),
+        ("GET", "/models/no%0Abody", 404, "unknown_segment"),
         ("GET", "/models/nobody", 404, "unknown_segment"),
         ("GET", "/models?limit=0", 400, "invalid_request"),
         ("GET", "/models?limit=ten", 400, "invalid_request"),
         ("GET", "/models?page_token=junk", 400, "invalid_request"),
+        ("GET", "/models?page_token=%C3%A4", 400, "invalid_request"),
     ],
 )
 def test_wrong_methods_and_paths_are_problems_too(

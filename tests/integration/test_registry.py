@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from forecasting.predict import predict
 from forecasting.state import ForecastModel
 from registry.errors import (
     BadArtifact,
+    BadPageToken,
     NoChampion,
     NothingToRollBackTo,
     RegistryUnavailable,
@@ -144,6 +146,23 @@ def test_champions_are_listed_page_by_page(registry: Registry, log_version: Log)
     second, token = registry.champions(limit=2, page_token=token)
     assert [version.segment for version in second] == ["c", "d"]
     assert token is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"offset": "x"}', b'{"offset": [1]}', b'{"offset": %d}' % 10**30, b"\xff"]
+)
+def test_a_page_token_that_somebody_made_up_is_refused(both_stores: Registry, content: bytes) -> None:
+    """It is not taken for a registry that does not answer, though MLflow fails on it in the same way."""
+    with pytest.raises(BadPageToken):
+        both_stores.champions(limit=2, page_token=base64.b64encode(content).decode())
+    with pytest.raises(BadPageToken):
+        both_stores.champions(limit=2, page_token="ä")
+
+
+def test_a_page_of_a_store_that_does_not_answer_is_nobody_s_fault() -> None:
+    """Whatever the token."""
+    with pytest.raises(RegistryUnavailable):
+        Registry("postgresql://user:secret@127.0.0.1:1/none").champions(limit=2, page_token="ä")
 
 
 def test_a_store_that_does_not_answer_is_called_so() -> None:
