@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 AUDIT := $(VENV)/audit
+HOSTILE := $(VENV)/hostile
 
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-slow test-engines check audit format openapi lock bento bench clean
+.PHONY: help setup demo train serve test test-slow test-engines hostile check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,13 +53,22 @@ serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
 
 test: $(READY) ## all tests but the long proofs and the clusters
-	$(BIN)/pytest -m "not slow and not engines" $(ARGS)
+	$(BIN)/pytest -m "not slow and not engines and not hostile" $(ARGS)
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
-	$(BIN)/pytest -m slow --timeout 1800 $(ARGS)
+	$(BIN)/pytest -m "slow and not hostile" --timeout 1800 $(ARGS)
 
 test-engines: $(ENGINES) ## Ray and Spark (700 MB, and Java 17 or 21) on this machine, beside local processes
 	$(BIN)/pytest -m engines $(ARGS)
+
+# An environment of its own: schemathesis knows the service by HTTP alone, and it would be a plugin of every pytest here.
+$(HOSTILE)/.ready: requirements/hostile.txt
+	@$(PYTHON) -m venv $(HOSTILE)
+	@$(HOSTILE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/hostile.txt
+	@touch $@
+
+hostile: $(READY) $(HOSTILE)/.ready ## 20,000 requests made up from the OpenAPI document, and a coverage-guided fuzz of the body's parser
+	$(BIN)/pytest -m hostile --timeout 3600 $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 	$(BIN)/ruff check .

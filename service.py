@@ -58,7 +58,7 @@ _OUTCOMES = TypeAdapter(list[Outcome])
 
 
 class _AnyPath(PathConvertor):
-    """What our app is mounted for. Starlette's own pattern ends at a newline, and BentoML answers beyond it, in text."""
+    """What our app is mounted for: Starlette's own pattern ends at a newline, and BentoML answers what it misses."""
 
     regex = "(?s:.*)"
 

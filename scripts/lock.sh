@@ -11,3 +11,5 @@ compile --extra train --constraints requirements/dev.txt pyproject.toml --output
 compile benchmarks/peers/statsforecast.in --output-file requirements/peers.txt
 echo "uv" | compile --output-file requirements/uv.txt -
 echo "pip-audit" | compile --output-file requirements/audit.txt -
+# atheris 3.1 has wheels for Python 3.12 and later alone.
+printf 'atheris<3.1\nschemathesis\n' | compile --output-file requirements/hostile.txt -

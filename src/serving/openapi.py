@@ -53,14 +53,21 @@ def openapi_document() -> dict[str, Any]:
         },
         "paths": {
             "/forecast": {
-                "post": _posted("forecast", "Forecast one segment", "ForecastRequest", "Forecast", "ColumnarForecast")
+                "post": _posted(
+                    "forecast", "Forecast one segment", "ForecastRequest", _ALONE, "Forecast", "ColumnarForecast"
+                )
             },
             "/forecast/batch": {
-                "post": _posted("forecastBatch", "Forecast several segments", "BatchRequest", "BatchResponse")
+                "post": _posted(
+                    "forecastBatch", "Forecast several segments", "BatchRequest", _TOGETHER, "BatchResponse"
+                )
             },
             "/models": {
-                "get": _got(
-                    "models", "What is served", "ServedModels", ("400", *_ADMISSION, "500", "503", "504"), _PAGING
+                "get": _linked(
+                    _got(
+                        "models", "What is served", "ServedModels", ("400", *_ADMISSION, "500", "503", "504"), _PAGING
+                    ),
+                    _FROM_THE_LIST,
                 )
             },
             "/models/{model_id}": {
@@ -105,13 +112,35 @@ _MODEL_ID = [
         "description": "The segment's key, percent-encoded.",
     }
 ]
+_REGISTERED = {"model_id": "user_42_groceries", "periods": 30}
+_INLINE = {
+    "model_id": "user_42_groceries",
+    "periods": 2,
+    "data": [{"ds": "2024-01-01", "y": 12}, {"ds": "2024-01-02", "y": 15.5}, {"ds": "2024-01-03", "y": 14}],
+}
+_ALONE = {
+    "registered": {"summary": "A registered segment", "value": _REGISTERED},
+    "inline": {"summary": "A history of one's own", "value": _INLINE},
+}
+_TOGETHER = {"mixed": {"summary": "Both kinds", "value": {"requests": [_REGISTERED, _INLINE]}}}
+_FIRST = "$response.body#/models/0/model_id"
+_FROM_THE_LIST = {
+    "first": {"operationId": "model", "parameters": {"model_id": _FIRST}, "description": "The first of the page."},
+    "forecast": {"operationId": "forecast", "requestBody": {"model_id": _FIRST}, "description": "Its forecast."},
+    "next": {
+        "operationId": "models",
+        "parameters": {"page_token": "$response.body#/next_page_token"},
+        "description": "The page after this one, where next_page_token is not null.",
+    },
+}
 
 
-def _posted(operation: str, summary: str, body: str, *answers: str) -> dict[str, Any]:
+def _posted(operation: str, summary: str, body: str, examples: dict[str, Any], *answers: str) -> dict[str, Any]:
+    (content,) = _content(body).values()
     return {
         "operationId": operation,
         "summary": summary,
-        "requestBody": {"required": True, "content": _content(body)},
+        "requestBody": {"required": True, "content": {"application/json": {**content, "examples": examples}}},
         "responses": _responses(answers, tuple(_REFUSALS)),
     }
 
@@ -129,6 +158,12 @@ def _got(
         **({"parameters": parameters} if parameters else {}),
         "responses": _responses((answer,), refusals),
     }
+
+
+def _linked(operation: dict[str, Any], links: dict[str, Any]) -> dict[str, Any]:
+    """The operation, with what its answer is good for."""
+    operation["responses"]["200"]["links"] = links
+    return operation
 
 
 def _responses(answers: tuple[str, ...], refusals: tuple[str, ...]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class App:
     def __init__(self, app: ForecastApp, keys: dict[str, dict[str, str]]) -> None:
         self._app = app
         self.gate = app._gate
+        self.routes = app.routes
         self.keys = keys
 
     def ask(
