@@ -14,7 +14,7 @@ Which of these a row takes depends on nothing but its own numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,14 @@ _STEP = 0.1  # between the solved values, in either logarithm
 _FINE_INTENSITY, _FINE_RATIO = 6, 2  # into how many steps each is cut before it is read straight
 _PAD = 3  # solved values beside the table, which its outermost steps are cut with
 _LEAST_NOISE, _MOST_NOISE = 0.06, 30.0  # noise / jump
-_LOG_LEAST_NOISE = float(np.log(_LEAST_NOISE))
 _ONLY_NOISE = 1e8  # noise / jump from which a jump is not felt in the last digit
 _SMOOTH = 12.0  # from this intensity on, noise below _LEAST_NOISE changes nothing but the total variance
 _TABLES = 16  # kept: two to three megabytes each
 _TREND_STEPS = 1024
+INTENSITY_STEPS, RATIO_STEPS = _FINE_INTENSITY / _STEP, _FINE_RATIO / _STEP  # to a unit of either logarithm
+FIRST_RIGHT = float(np.log(_LEAST_NOISE)) * RATIO_STEPS
+LAST_RIGHT = float(np.log(_ONLY_NOISE)) * RATIO_STEPS - FIRST_RIGHT
+_MOST_RIGHT = float(np.log(_MOST_NOISE)) * RATIO_STEPS - FIRST_RIGHT
 _SQRT_2PI = float(np.sqrt(2.0 * np.pi))
 _CHUNK = 4096
 
@@ -38,7 +41,7 @@ _CHUNK = 4096
 def prepare(interval_width: float) -> None:
     """Solve the tables of a central interval now, a tenth of a second, so that no forecast has to wait for them."""
     probability = upper_tail(interval_width)
-    _table(probability)
+    half_width_table(probability)
     _trend_table(probability)
 
 
@@ -58,7 +61,7 @@ def linear_half_width(probability: float, intensity: Floats, jump: Floats, noise
     at 0.9, the bounds of an 80 % interval, below 8e-4 and 2e-4. A probability never seen before costs a tenth of a
     second; the tables of the last 16 are kept.
     """
-    table = _table(probability)
+    table = half_width_table(probability)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = noise / jump
     if len(jump) and table.knows(intensity, ratio):
@@ -128,7 +131,7 @@ def solve_half_width(probability: float, atom: Floats, spread: Floats, weight: F
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
+class HalfWidths:
     """half_width / total standard deviation over (log intensity, log(noise / jump)), cell by cell.
 
     cells: (rows * columns, 4), the value at a cell's first corner, how much it grows down and to the right, and by
@@ -136,9 +139,18 @@ class _Table:
     """
 
     first_intensity: float
-    log_first: float
     columns: int
     cells: Floats
+
+    @cached_property
+    def first_down(self) -> float:
+        """The logarithm of the first intensity, in INTENSITY_STEPS."""
+        return float(np.log(self.first_intensity)) * INTENSITY_STEPS
+
+    @cached_property
+    def last_down(self) -> float:
+        """How many steps of an intensity's logarithm the table knows."""
+        return float(np.log(MAX_INTENSITY)) * INTENSITY_STEPS - self.first_down
 
     def knows(self, intensity: Floats, ratio: Floats) -> bool:
         """Whether all rows (at least one) can be read; a row that is not a number cannot."""
@@ -151,19 +163,29 @@ class _Table:
         )
 
     def read(self, intensity: Floats, ratio: Floats) -> Floats:
-        """half_width / total standard deviation (R,) of rows that the table knows.
+        """half_width / total standard deviation (R,) of rows that the table knows."""
+        return self.at(np.log(intensity) * INTENSITY_STEPS - self.first_down, np.log(ratio) * RATIO_STEPS - FIRST_RIGHT)
+
+    def at(self, down: Floats, right: Floats) -> Floats:
+        """`read` by the logarithms in steps from the table's first: down (R,) of intensities, from 0 to last_down, and
+        right (R,) of noise / jump, from 0 to LAST_RIGHT. Both are overwritten.
 
         Beyond _MOST_NOISE the law is a normal one to the fifth digit: there the last column holds.
         """
-        down, place = _cut(np.log(intensity), self.log_first, _FINE_INTENSITY / _STEP)
-        right, column = _cut(np.log(np.minimum(ratio, _MOST_NOISE)), _LOG_LEAST_NOISE, _FINE_RATIO / _STEP)
+        np.minimum(right, _MOST_RIGHT, out=right)
+        place, column = down.astype(np.intp), right.astype(np.intp)
+        down -= place
+        right -= column
         place *= self.columns
         place += column
         value, further_down, further_right, both = self.cells.take(place, axis=0).T
-        right *= further_right + down * both
-        right += down * further_down
-        right += value
-        return right
+        both *= down
+        both += further_right
+        both *= right
+        down *= further_down
+        both += down
+        both += value
+        return both
 
 
 def _cut(values: Floats, first: float, steps: float) -> tuple[Floats, npt.NDArray[np.intp]]:
@@ -176,12 +198,12 @@ def _cut(values: Floats, first: float, steps: float) -> tuple[Floats, npt.NDArra
 
 
 @lru_cache(maxsize=_TABLES)
-def _table(probability: float) -> _Table:
-    """The table of one probability, two to three megabytes; solved in about a tenth of a second."""
+def half_width_table(probability: float) -> HalfWidths:
+    """The table of one probability in [0.5, 1), two to three megabytes; solved in about a tenth of a second."""
     _check(probability)
     # A rare change matters as soon as it is not rarer than the tail: the table starts well below.
     first = min(1e-3, 0.02 * (1.0 - probability))
-    log_first, log_noise = np.log(first), _LOG_LEAST_NOISE
+    log_first, log_noise = np.log(first), np.log(_LEAST_NOISE)
     n_intensity = int(np.ceil((np.log(MAX_INTENSITY) - log_first) / _STEP)) + 1
     n_ratio = int(np.ceil((np.log(_MOST_NOISE) - log_noise) / _STEP)) + 1
     # Beyond MAX_INTENSITY only the padding lies, at most 50 % further, where the nodes are still good.
@@ -196,7 +218,7 @@ def _table(probability: float) -> _Table:
     fine = _refined(_refined(values, _FINE_INTENSITY).T, _FINE_RATIO).T
     down, right = np.diff(fine, axis=0)[:, :-1], np.diff(fine, axis=1)[:-1]
     cells = np.stack([fine[:-1, :-1], down, right, np.diff(np.diff(fine, axis=0), axis=1)], axis=2)
-    return _Table(float(first), float(log_first), cells.shape[1], cells.reshape(-1, 4))
+    return HalfWidths(float(first), cells.shape[1], cells.reshape(-1, 4))
 
 
 def _refined(values: Floats, steps: int) -> Floats:
@@ -272,7 +294,7 @@ def _check(probability: float) -> None:
         raise ValueError(f"a half-width is for a probability from 0.5 to below 1, not {probability}")
 
 
-def _wandering(table: _Table, probability: float, intensity: Floats, jump: Floats, noise: Floats) -> Floats:
+def _wandering(table: HalfWidths, probability: float, intensity: Floats, jump: Floats, noise: Floats) -> Floats:
     """`linear_half_width` of rows (R,) whose trend is uncertain, wherever they lie."""
     z = float(ndtri(probability))
     ratio = noise / jump

@@ -32,7 +32,11 @@ class Caller:
 
     def may_read(self, segment: str) -> bool:
         """Whether he may see the forecasts of this segment, whether or not there is such a one."""
-        return any(pattern.match(segment) for pattern in self._patterns)
+        return self._reads_all or any(pattern.match(segment) for pattern in self._patterns)
+
+    @cached_property
+    def _reads_all(self) -> bool:
+        return "*" in self.segments
 
     @cached_property
     def prefix(self) -> str:

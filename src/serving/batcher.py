@@ -1,11 +1,13 @@
 """Forecasts of champions in batches that nobody waits for: what has queued in one turn of the event loop.
 
-Under load a batch is what arrived while the last one was computed; a request that comes alone is a batch of one.
+Under load a batch is what arrived while the last one was computed. A request that comes alone is a batch of one, and
+is computed on the spot.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -47,6 +49,8 @@ class Item(NamedTuple):
 class Batcher:
     """Computes what has queued, `MOST_AT_ONCE` at a time, so that the loop serves others between two batches.
 
+    The first request after a turn in which nobody else came does not queue: the way through the loop and back would
+    cost it as much as the forecast. Whoever comes in the same turn after it does.
     count: is told the size of every batch. Only the loop's own thread may use it.
     """
 
@@ -54,19 +58,22 @@ class Batcher:
         self._count = count
         self._queue: deque[Item] = deque()
         self._scheduled = False
+        self._served = 0  # how many requests of this turn were computed already
+        self._alone = True  # whether one request at most came in the last turn with any
         self._widths: LRUCache[float, bool] = LRUCache(_WIDTHS)
         self._waiting: dict[float, list[Item]] = {}
         self._solving: set[asyncio.Task[None]] = set()
         self._dates: LRUCache[tuple[int, int, str], Dates] = LRUCache(
             _DATES_KEPT, getsizeof=lambda dates: len(dates[1])
         )
+        self._calm = _calm()
 
     def submit(self, champions: Champions, row: int, request: ForecastRequest) -> asyncio.Future[Outcome]:
         """Queue a request for a row that `Champions.row_for` gave; the future never has an error."""
         width = float(champions.widths[row]) if request.interval_width is None else request.interval_width
         item = Item(champions, row, request, width, asyncio.get_running_loop().create_future())
         if width in self._widths:
-            self._enqueue(item)
+            self._take(item)
         elif width in self._waiting:
             self._waiting[width].append(item)
         else:
@@ -83,25 +90,40 @@ class Batcher:
             self._widths[width] = True
         finally:
             for item in self._waiting.pop(width):
-                self._enqueue(item)
+                self._take(item)
 
-    def _enqueue(self, item: Item) -> None:
-        self._queue.append(item)
-        if not self._scheduled:
+    def _take(self, item: Item) -> None:
+        first = not self._scheduled
+        if first:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._drain)
+            asyncio.get_running_loop().call_soon(self._drain, context=self._calm)
+        if first and self._alone:
+            self._calm.run(self._compute, [item])
+        else:
+            self._queue.append(item)
 
     def _drain(self) -> None:
         items = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_AT_ONCE))]
         self._scheduled = bool(self._queue)
         if self._scheduled:
-            asyncio.get_running_loop().call_soon(self._drain)
+            asyncio.get_running_loop().call_soon(self._drain, context=self._calm)
+        if items:
+            self._compute(items)
+        self._alone, self._served = self._served <= 1, 0
+
+    def _compute(self, items: Sequence[Item]) -> None:
+        self._served += len(items)
         for item, outcome in zip(items, self._outcomes(items), strict=True):
             if not item.waiter.done():  # its caller may have gone
                 item.waiter.set_result(outcome)
         self._count(len(items))
 
     def _outcomes(self, items: Sequence[Item]) -> list[Outcome]:
+        if len(items) == 1:  # with nothing to sort
+            try:
+                return _computed(items, [self._dates_of(items[0])], now())
+            except ValueError as error:
+                return [unusable_dates("periods", error)]
         outcomes: list[Outcome] = [INTERNAL_ERROR] * len(items)
         alike: dict[tuple[Champions, int, int, float], list[tuple[int, Item, Dates]]] = {}
         for place, item in enumerate(items):
@@ -110,7 +132,7 @@ class Batcher:
             except ValueError as error:
                 outcomes[place] = unusable_dates("periods", error)
             else:
-                key = item.champions, int(item.champions.plain.kinds[item.row]), item.request.periods, item.width
+                key = item.champions, int(item.champions.kinds[item.row]), item.request.periods, item.width
                 alike.setdefault(key, []).append((place, item, dates))
         time = now()
         for group in alike.values():
@@ -122,7 +144,6 @@ class Batcher:
     def _dates_of(self, item: Item) -> Dates:
         """The dates that a request asks for, and their texts: champions of one job share them. Raises ValueError."""
         end, freq = int(item.champions.ends[item.row]), item.champions.freq(item.row)
-        assert freq is not None, "row_for gives no row without a frequency"
         key = end, item.request.periods, freq
         found = self._dates.get(key)
         if found is None:
@@ -147,15 +168,17 @@ def _computed(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[
 def _answers(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[Outcome]:
     first = alike[0]
     snapshot = first.champions.snapshot
-    rows = np.array([item.row for item in alike])
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-        found = first.champions.plain.forecast(rows, [ds for ds, _ in dates], first.width)
-        spread = np.maximum.reduce(found.yhat_upper - found.yhat_lower, axis=1)  # not finite where a bound is not
-    numbers = (found.yhat, found.yhat_lower, found.yhat_upper)
-    columns = zip(spread.tolist(), *(values.tolist() for values in numbers), strict=True)
+    found = first.champions.plain.forecast([item.row for item in alike], [ds for ds, _ in dates], first.width)
     return [
         Answer(item.request.model_id, time, snapshot.info_json(item.row), texts, yhat, lower, upper)
-        if isfinite(widest)
+        if isfinite(sum(upper) - sum(lower))  # which it is not where a bound is not, or is close to it
         else not_finite("model_unavailable")
-        for item, (_, texts), (widest, yhat, lower, upper) in zip(alike, dates, columns, strict=True)
+        for item, (_, texts), yhat, lower, upper in zip(alike, dates, *found.numbers.tolist(), strict=True)
     ]
+
+
+def _calm() -> contextvars.Context:
+    """A context in which numpy says nothing of numbers that are not finite: such forecasts are refused."""
+    context = contextvars.Context()
+    context.run(np.seterr, over="ignore", invalid="ignore")
+    return context

@@ -19,25 +19,26 @@ _SPECIAL = {name: getattr(ForecastRequest(), name) for name in ForecastRequest.m
 
 @dataclass(frozen=True, eq=False)
 class Champions:
-    """The champions of one snapshot. By row (M,): ends, the last date of the history, in nanoseconds; widths of their
-    own intervals.
+    """The champions of one snapshot. By row (M,): kinds, those of `plain`, also OTHER where the history's frequency is
+    not known; ends, the last date of the history, in nanoseconds; widths of their own intervals.
     """
 
     snapshot: Snapshot
     plain: PlainModels
+    kinds: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     widths: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Champions:
         """Look through a snapshot once: some milliseconds for 100,000 champions."""
-        table = snapshot.table
-        return cls(snapshot, PlainModels.of(table), table.last_dates, table.records["interval_width"].copy())
+        table, plain = snapshot.table, PlainModels.of(snapshot.table)
+        kinds = np.where(table.records["freq"] < 0, OTHER, plain.kinds)
+        return cls(snapshot, plain, kinds, table.last_dates, table.records["interval_width"].copy())
 
-    def freq(self, row: int) -> str | None:
-        """The frequency of a row's history, None where it is not known."""
-        place = int(self._freqs[row])
-        return None if place < 0 else self.snapshot.table.texts[place]
+    def freq(self, row: int) -> str:
+        """The frequency of the history of a row of any kind but OTHER."""
+        return self.snapshot.table.texts[self._freqs[row]]
 
     @cached_property
     def listing(self) -> Listing:
@@ -54,7 +55,7 @@ class Champions:
         if not is_ordinary(request):
             return None
         row = self.snapshot.find(request.model_id)
-        return None if row is None or self.plain.kinds[row] == OTHER or self.freq(row) is None else row
+        return None if row is None or self.kinds[row] == OTHER else row
 
 
 def is_ordinary(request: ForecastRequest) -> bool:

@@ -67,8 +67,12 @@ class Metrics:
         self._requests(route, status).inc()
         self._seconds(route).observe(seconds)
 
+    def count_outcome(self, outcome: str) -> None:
+        """Record what came of one forecast: "forecast", or the code of the refusal."""
+        self._outcomes(outcome).inc()
+
     def count_outcomes(self, outcomes: Iterable[str]) -> None:
-        """Record what came of forecasts: "forecast", or the code of the refusal."""
+        """`count_outcome` for those of a batch."""
         for outcome, number in Tally(outcomes).items():
             self._outcomes(outcome).inc(number)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -163,7 +165,13 @@ def unusable_dates(place: str, error: Exception) -> Refusal:
 
 def now() -> str:
     """The time of an answer."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, milliseconds = divmod(time.time_ns() // 10**6, 1000)
+    return f"{_second_text(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1)  # for as long as it lasts
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def date_texts(ds: Integers, *, subdaily: bool) -> list[str]:

@@ -107,7 +107,7 @@ def test_a_grid_of_many_changepoints_is_counted_in_pieces(monkeypatch: pytest.Mo
     table = ModelTable.pack([_model(seed) for seed in range(9)])
     inside = [make_future(table.model(0), 30, "D", pd.Timestamp("2024-01-10"))] * 9
     whole = _bits(table, list(range(9)), inside)
-    monkeypatch.setattr("forecasting.grid._MOST_CELLS", 2_000)
+    monkeypatch.setattr("forecasting.grid_blocks._MOST_CELLS", 2_000)
     assert _bits(table, list(range(9)), inside) == whole
     expected = forecast(table.model(4), inside[4])
     np.testing.assert_allclose(
