@@ -37,26 +37,12 @@ OTHER = -1  # the kind of a model that is not plain
 _LOGISTIC, _FLAT = GROWTHS.index("logistic"), GROWTHS.index("flat")
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """What Q requests of n rows get, (3, Q, n), in the unit of y: yhat, then the lower and the upper bound."""
+class Grid(NamedTuple):
+    """What Q requests of n rows get, each (Q, n), in the unit of y."""
 
-    numbers: Floats
-
-    @property
-    def yhat(self) -> Floats:
-        """(Q, n)."""
-        return self.numbers[0]
-
-    @property
-    def yhat_lower(self) -> Floats:
-        """(Q, n)."""
-        return self.numbers[1]
-
-    @property
-    def yhat_upper(self) -> Floats:
-        """(Q, n)."""
-        return self.numbers[2]
+    yhat: Floats
+    yhat_lower: Floats
+    yhat_upper: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +90,7 @@ class PlainModels:
             design = Design.joined([design_of(ds, features) for ds in dates])
             group = _Group(Blocks(self.arena, begins, *lengths), horizon, design, *self.numbers[rows].T[..., None])
             group.forecast(probability, *numbers)
-        return Grid(numbers)
+        return Grid(*numbers)
 
 
 class _Layout(NamedTuple):

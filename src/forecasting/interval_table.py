@@ -178,14 +178,14 @@ class HalfWidths:
         right -= column
         place *= self.columns
         place += column
-        value, further_down, further_right, both = self.cells.take(place, axis=0).T
-        both *= down
-        both += further_right
-        both *= right
+        value, further_down, further_right, standard = self.cells.take(place, axis=0).T
+        standard *= down
+        standard += further_right
+        standard *= right
         down *= further_down
-        both += down
-        both += value
-        return both
+        standard += down
+        standard += value
+        return np.asarray(standard)
 
 
 def _cut(values: Floats, first: float, steps: float) -> tuple[Floats, npt.NDArray[np.intp]]:

@@ -122,7 +122,8 @@ class ForecastApp:
         work = self._outcome(asked, caller)
         # A bare future is the batcher's, which is through before a timer is even set.
         outcome = await (work if isinstance(work, asyncio.Future) else self._within_time(work))
-        self._count([outcome])
+        if self._metrics is not None:
+            self._metrics.count_outcome(_name_of(outcome))
         if isinstance(outcome, Refusal):
             return problem_response(outcome)
         return await compressed(request, forecast_json(outcome, asked.format))
@@ -136,7 +137,8 @@ class ForecastApp:
             self._check_limits(asked, f"requests.{number}.")
         self._gate.charge(caller, len(batch.requests) - 1)
         outcomes = await self._within_time(asyncio.gather(*(self._outcome(asked, caller) for asked in batch.requests)))
-        self._count(outcomes)
+        if self._metrics is not None:
+            self._metrics.count_outcomes(map(_name_of, outcomes))
         return await compressed(request, batch_json(await _rendered(batch.requests, outcomes)))
 
     def _outcome(self, asked: ForecastRequest, caller: Caller) -> Awaitable[Outcome]:
@@ -174,11 +176,6 @@ class ForecastApp:
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi_document())
 
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        if self._metrics is not None:
-            names = [outcome.code if isinstance(outcome, Refusal) else "forecast" for outcome in outcomes]
-            self._metrics.count_outcomes(names)
-
     @property
     def _ready(self) -> Backend:
         if self._backend is None:
@@ -191,13 +188,12 @@ class ForecastApp:
         except ValidationError as error:
             raise from_validation(error) from error
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request) -> bytearray:
         """Read the body, and stop where it grows too large."""
         most = self._settings.max_body_bytes
-        refusal = Refused("body_too_large", f"the body is larger than {most} bytes, which is the limit here")
-        declared = request.headers.get("content-length", "0")
+        declared = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > most:
-            raise refusal
+            raise _too_large(most)
         body, more = bytearray(), True
         while more:
             message = await request.receive()
@@ -206,8 +202,8 @@ class ForecastApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > most:
-                raise refusal
-        return bytes(body)
+                raise _too_large(most)
+        return body
 
     def _check_limits(self, asked: ForecastRequest, place: str) -> None:
         settings = self._settings
@@ -246,6 +242,11 @@ async def _answer(handlers: dict[str, Handler], request: Request) -> Response:
     return problem_response(Refusal("method_not_allowed", detail), {"Allow": allowed})
 
 
+def _name_of(outcome: Outcome) -> str:
+    """How it is counted."""
+    return outcome.code if isinstance(outcome, Refusal) else "forecast"
+
+
 async def _forbidden() -> Outcome:
     return _FORBIDDEN
 
@@ -269,6 +270,10 @@ def _got(handler: Handler) -> dict[str, Handler]:
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _too_large(most: int) -> Refused:
+    return Refused("body_too_large", f"the body is larger than {most} bytes, which is the limit here")
 
 
 def _over_limit(place: str, message: str) -> Refused:

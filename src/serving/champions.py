@@ -38,7 +38,7 @@ class Champions:
 
     def freq(self, row: int) -> str:
         """The frequency of the history of a row of any kind but OTHER."""
-        return self.snapshot.table.texts[self._freqs[row]]
+        return self.snapshot.table.texts[int(self._freqs[row])]
 
     @cached_property
     def listing(self) -> Listing:

@@ -41,8 +41,8 @@ def _block(models: np.ndarray, dates: list[np.ndarray]) -> RowBlock:
     return RowBlock(models, np.cumsum([0, *map(len, dates)]), np.concatenate(dates))
 
 
-def _bits(table: ModelTable, models: list[int], dates: list[np.ndarray]) -> list[bytes]:
-    found = PlainModels.of(table).forecast(np.array(models), dates, 0.8)
+def _bits(table: ModelTable, models: list[int], dates: list[np.ndarray], width: float = 0.8) -> list[bytes]:
+    found = PlainModels.of(table).forecast(models, dates, width)
     parts = (found.yhat, found.yhat_lower, found.yhat_upper)
     return [b"".join(part[row].tobytes() for part in parts) for row in range(len(models))]
 
@@ -100,6 +100,59 @@ def test_company_changes_no_bit() -> None:
     found = _bits(table, list(range(40)), mixed)
     assert [bits for row, bits in enumerate(found) if row % 3] == [bits for row, bits in enumerate(alone) if row % 3]
     assert _bits(table, list(range(39, -1, -1)), mixed[::-1]) == found[::-1]
+
+
+@RELAXED
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5),
+            st.sampled_from([40, 60, 90]),
+            st.sampled_from([0.0, 1e-5, 1.0, 1e9]),
+            st.booleans(),
+            st.sampled_from(["next", "far", "inside", "backwards", "around"]),
+        ),
+        min_size=2,
+        max_size=8,
+    ),
+    st.sampled_from(["additive", "multiplicative"]),
+    st.sampled_from([0.5, 0.8, 0.99]),
+)
+def test_company_of_any_sort_changes_no_bit(
+    drawn: list[tuple[int, int, float, bool, str]], mode: str, width: float
+) -> None:
+    """Trends that bend after the history, half-widths in the table, beside it, and without noise; dates anywhere."""
+    models = [
+        _bent(_model(seed, days, seasonality_mode=mode), noise, later=later) for seed, days, noise, later, _ in drawn
+    ]
+    table = ModelTable.pack(models)
+    dates = [_dates(model, where) for model, (*_, where) in zip(models, drawn, strict=True)]
+    assert len(set(PlainModels.of(table).kinds.tolist())) == 1
+    alone = [_bits(table, [row], [ds], width)[0] for row, ds in enumerate(dates)]
+    assert _bits(table, list(range(len(models))), dates, width) == alone
+    for row, (model, ds) in enumerate(zip(models, dates, strict=True)):
+        expected, found = forecast(model, ds, interval_width=width), PlainModels.of(table).forecast([row], [ds], width)
+        for name in ("yhat", "yhat_lower", "yhat_upper"):
+            np.testing.assert_allclose(
+                getattr(found, name)[0], getattr(expected, name), rtol=1e-9, atol=1e-9 * model.y_scale
+            )
+
+
+def _bent(model: ForecastModel, noise: float, *, later: bool) -> ForecastModel:
+    """The model with so many times its noise; later: with the last third of its changepoints after the history."""
+    stretched = model.changepoints_t * (1.6 if later else 1.0)
+    return replace(model, sigma_obs=model.sigma_obs * noise, changepoints_t=stretched)
+
+
+def _dates(model: ForecastModel, where: str) -> np.ndarray:
+    """Twelve of them: after the history, long after it, in it, descending, or from the history on."""
+    start = {"far": "2031-01-01", "inside": "2024-01-10", "around": "2024-02-05"}.get(where)
+    ds = make_future(model, 12, "D", None if start is None else pd.Timestamp(start))
+    if where != "backwards":
+        return ds
+    ds = ds[::-1].copy()
+    ds.flags.writeable = False
+    return ds
 
 
 def test_a_grid_of_many_changepoints_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_a_batch_is_what_queued_in_one_turn_up_to_a_limit(champions: Champions) 
         row = champions.row_for(request)
         assert row is not None
         await batcher.submit(champions, row, request)
-        waiters = [batcher.submit(champions, row, request) for _ in range(2 * MOST_AT_ONCE + 1)]
+        waiters = [batcher.submit(champions, row, request) for _ in range(2 * MOST_AT_ONCE + 2)]
 
         async def somebody_else() -> None:
             while not waiters[-1].done():
@@ -197,8 +197,28 @@ def test_a_batch_is_what_queued_in_one_turn_up_to_a_limit(champions: Champions) 
 
     sizes.clear()
     asyncio.run(flood())
-    assert sizes == [1, MOST_AT_ONCE, MOST_AT_ONCE, 1]
-    assert set(turns) == {2, 3}
+    assert sizes == [1, 1, MOST_AT_ONCE, MOST_AT_ONCE, 1]
+    assert set(turns) == {3, 4}
+
+
+def test_only_who_comes_alone_is_answered_on_the_spot(champions: Champions) -> None:
+    """The first of a turn is, until a turn has had several: then nobody is, until somebody comes alone again."""
+
+    async def turn(batcher: Batcher, count: int) -> list[bool]:
+        request = _one("plain 1")
+        row = champions.row_for(request) or 0
+        waiters = [batcher.submit(champions, row, request) for _ in range(count)]
+        at_once = [waiter.done() for waiter in waiters]
+        await asyncio.gather(*waiters)
+        await asyncio.sleep(0)  # the batcher ends its turn after theirs
+        return at_once
+
+    async def turns() -> list[list[bool]]:
+        batcher = Batcher()
+        await turn(batcher, 1)  # which waits for the tables of its width
+        return [await turn(batcher, count) for count in (1, 1, 3, 2, 1, 1)]
+
+    assert asyncio.run(turns()) == [[True], [True], [True, False, False], [False, False], [False], [True]]
 
 
 def test_an_answer_is_of_the_snapshot_it_was_asked_of(champions: Champions, tmp_path: Path) -> None:
