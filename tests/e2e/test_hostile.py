@@ -69,7 +69,7 @@ def guarded(empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize(
     ("words", "least"),
     [
-        pytest.param(("--max-examples", "40"), 1_000, id="short"),
+        pytest.param(("--max-examples", "60"), 500, id="short"),
         pytest.param(("--max-examples", "2500"), 20_000, id="long", marks=pytest.mark.slow),
     ],
 )
