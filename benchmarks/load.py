@@ -25,15 +25,18 @@ _PER_RUN = 10_000_000  # more than any run sends, so that no two runs of a proce
 class Request:
     """What is sent, over and over: a POST of `body`, or a GET when there is none.
 
-    Where the body has PLACE, every request carries another number, so that no two are the same.
+    Where the body has PLACE, every request carries another number, so that no two are the same; or, where `among` is
+    given, the next of so many numbers from 0 on.
     """
 
     url: str
     body: str | None = None
+    among: int | None = None
 
     def numbered(self, number: int) -> str | None:
         """The body of one request."""
-        return self.body if self.body is None else self.body.replace(PLACE, str(number))
+        chosen = number if self.among is None else number % self.among
+        return self.body if self.body is None else self.body.replace(PLACE, str(chosen))
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def lua_script(request: Request, first: int) -> str:
     if request.body is None:
         return _LUA_DONE
     pieces = ", ".join(_lua_string(piece) for piece in request.body.split(PLACE))
-    return _LUA_POST.replace("FIRST", str(first)).replace("PIECES", pieces) + _LUA_DONE
+    chosen = "number" if request.among is None else f"number % {request.among}"
+    return _LUA_POST.replace("FIRST", str(first)).replace("PIECES", pieces).replace("CHOSEN", chosen) + _LUA_DONE
 
 
 def _lua_string(text: str) -> str:
@@ -168,7 +172,7 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 function request()
   number = number + 1
-  return wrk.format(nil, nil, nil, table.concat(pieces, string.format("%d", number)))
+  return wrk.format(nil, nil, nil, table.concat(pieces, string.format("%d", CHOSEN)))
 end
 """
 _LUA_DONE = """\

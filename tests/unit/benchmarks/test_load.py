@@ -38,6 +38,14 @@ def test_a_fresh_history_differs_from_request_to_request() -> None:
     assert len(values) == 4
 
 
+def test_a_body_can_ask_for_one_of_some_after_the_other() -> None:
+    """Both generators number the segments of a catalog from 0 on, and begin again."""
+    request = Request("http://127.0.0.1/", f'{{"model_id": "s_{PLACE}"}}', among=3)
+    asked = [json.loads(request.numbered(number) or "")["model_id"] for number in range(9, 14)]
+    assert asked == ["s_0", "s_1", "s_2", "s_0", "s_1"]
+    assert 'string.format("%d", number % 3)' in lua_script(request, 1)
+
+
 def test_the_history_is_the_same_every_time() -> None:
     """731 rows of a date and a number."""
     body = history_body("any", 30)
