@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # In a Bento and in an image the project is not installed: its rooms lie in src/ beside this file.
 sys.path.insert(0, str(Path(__file__).parent / "src"))
@@ -18,13 +20,13 @@ import bentoml
 import click
 from aiohttp import ClientConnectionError
 from bentoml.exceptions import BentoMLException
-from pydantic import TypeAdapter
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from serving.app import ForecastApp
 from serving.backend import WorkerBackend
 from serving.catalog import open_registry, registry_of_environment
 from serving.catalog_health import gauges_of
+from serving.fits import Fitted, InlineHistory
 from serving.follower import Follower
 from serving.forecaster import Forecaster
 from serving.gate import ListensTooFar, check_host, default_host
@@ -43,18 +45,17 @@ _HOP_TIMEOUT = settings.timeout_seconds + 2
 
 # BentoML closes the connections of a hop every 100 requests and kills what is in flight on them
 # (bentoml/BentoML#5540): never let that count run out.
-_KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
+KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
 
 _HOP_TRIES = 3
+
+_NICE = 5
 
 # Each costs more than a forecast does: docs/decisions/0012-lean-services.md. We log requests ourselves, if asked to.
 _LEAN = {
     "tracing": {} if settings.tracing else {"excluded_urls": [".*"]},
     "logging": {"access": {"enabled": False}},
 }
-
-# What a hop brings back is plain dicts, whatever types went in.
-_OUTCOMES = TypeAdapter(list[Outcome])
 
 
 class _AnyPath(PathConvertor):
@@ -70,7 +71,7 @@ register_url_convertor("path", _AnyPath())
     name="ProphetRunner",
     workers=settings.runner_workers,
     traffic={"timeout": _HOP_TIMEOUT},
-    runner_connection=_KEEP_CONNECTIONS,
+    runner_connection=KEEP_CONNECTIONS,
     **_LEAN,
 )
 class ProphetRunner:
@@ -81,14 +82,47 @@ class ProphetRunner:
         self._forecaster = Forecaster(open_registry(), settings)
         settle()
 
-    @bentoml.api(  # type: ignore[untyped-decorator]
-        batchable=True,
-        max_batch_size=settings.runner_max_batch,
-        max_latency_ms=int(settings.timeout_seconds * 1000),
-    )
-    def answer(self, requests: list[ForecastRequest]) -> list[Outcome]:
-        """One outcome a request: in a batch of strangers, errors are values."""
-        return self._forecaster.answer(requests)
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def fit(self, histories: list[InlineHistory], ctx: bentoml.Context) -> bytes:
+        """Models and refusals, one a history, in a pickle: BentoML would make plain dicts of them."""
+        ctx.response.headers["Connection"] = "close"
+        return pickle.dumps(self._forecaster.fit(histories), pickle.HIGHEST_PROTOCOL)
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def answer(self, requests: list[ForecastRequest], ctx: bentoml.Context) -> bytes:
+        """Outcomes, one a request of a registered segment, in a pickle likewise."""
+        ctx.response.headers["Connection"] = "close"
+        return pickle.dumps(self._forecaster.answer(requests), pickle.HIGHEST_PROTOCOL)
+
+
+class Hops:
+    """The runners, as HTTP workers ask them."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner.to_async
+
+    async def fit(self, histories: Sequence[InlineHistory]) -> Sequence[Fitted]:
+        """Raises Refused."""
+        found: Sequence[Fitted] = await _hop(lambda: self._runner.fit(histories=list(histories)))
+        return found
+
+    async def answer(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+        """Raises Refused."""
+        found: Sequence[Outcome] = await _hop(lambda: self._runner.answer(requests=list(requests)))
+        return found
+
+
+async def _hop(call: Callable[[], Awaitable[bytes]]) -> Any:
+    """What a runner sent back. Raises Refused."""
+    # A runner closes connections that were idle for five seconds, at times just when one is picked
+    # (bentoml/BentoML#4971). A forecast may be asked twice: it changes nothing.
+    for _ in range(_HOP_TRIES):
+        with contextlib.suppress(ClientConnectionError):
+            try:
+                return pickle.loads(await call())
+            except BentoMLException as error:
+                raise Refused("overloaded", "no runner is free for this request") from error
+    raise Refused("overloaded", "no runner answers this request")
 
 
 @bentoml.service(
@@ -110,8 +144,7 @@ class ForecastService:
         registry = registry_of_environment()
         follower = Follower(registry, settings)
         metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
-        self._metrics = metrics
-        self._backend = WorkerBackend(self._ask, registry, settings, follower=follower, count_batch=metrics.count_batch)
+        self._backend = WorkerBackend(Hops(self.runner), registry, settings, follower=follower, metrics=metrics)
         http.connect(self._backend, metrics)
         follower.start()
         settle()
@@ -129,18 +162,3 @@ class ForecastService:
 
     async def __is_ready__(self) -> bool:
         return await self._backend.is_ready()
-
-    async def _ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        with self._metrics.at_runners(len(requests)):
-            return await self._ask_runners(requests)
-
-    async def _ask_runners(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        # A runner closes connections that were idle for five seconds, at times just when one is picked
-        # (bentoml/BentoML#4971). A forecast may be asked twice: it changes nothing.
-        for _ in range(_HOP_TRIES):
-            with contextlib.suppress(ClientConnectionError):
-                try:
-                    return _OUTCOMES.validate_python(await self.runner.to_async.answer(list(requests)))
-                except BentoMLException as error:
-                    raise Refused("overloaded", "no runner is free for this request") from error
-        raise Refused("overloaded", "no runner answers this request")

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from cachetools import LRUCache
 
@@ -21,49 +21,67 @@ from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
 from serving.catalog_health import health_of, problems_of
 from serving.champions import Champions
+from serving.fits import Fits, Fitted, InlineHistory, inline_model
 from serving.follower import Follower
 from serving.listing import Page
 from serving.loading import load_arrays, load_row
+from serving.metrics import Metrics
 from serving.model import ServingModel, outcome_of, served_model
-from serving.outcomes import Outcome, Refused
-from serving.schemas import ForecastRequest, Health
+from serving.outcomes import Outcome, Refusal, Refused
+from serving.runner_queue import RunnerQueue
+from serving.schemas import ForecastRequest, Health, Point
 from serving.settings import Settings
 from serving.syncer import REGISTRY_AWAY
 
 log = logging.getLogger("serving.backend")
 
-Ask = Callable[[Sequence[ForecastRequest]], Awaitable[Sequence[Outcome]]]
 Answer = TypeVar("Answer")
 
 _USUAL_WIDTH = 0.8  # Prophet's default
 _WIDTHS = 8  # whose tables forecasting keeps, at least
+_MANY_ROWS = 4000  # take long enough to forecast that others should have their turns meanwhile
 _CHECK_SECONDS = 2.0  # a health probe older than this is made anew
+
+
+class Runners(Protocol):
+    """The processes behind this one; each method raises Refused where none of them answers."""
+
+    async def fit(self, histories: Sequence[InlineHistory]) -> Sequence[Fitted]:
+        """A model or a refusal for each history, in order."""
+
+    async def answer(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+        """An outcome for each request of a registered segment, in order."""
 
 
 class WorkerBackend:
     """Forecasts registered segments in this process, from arrays, and sends the rest to the runners.
 
-    The rest is inline history, which has to be fitted; rows of the history, which workers do not keep; and models
-    that only the real Prophet can predict. Each request to a runner is a call of its own: its batcher merges them.
+    The rest is inline history, which has to be fitted and is then forecast here; rows of a registered history, which
+    workers do not keep; and models that only the real Prophet can predict. Both kinds wait in a queue of their own.
 
     Champions come from the snapshot that `follower` maps, what asks for nothing special in batches; what is not in it,
-    or where nobody follows, is looked up in the registry. count_batch: is told the sizes of batches.
+    or where nobody follows, is looked up in the registry.
     """
 
     def __init__(
         self,
-        ask: Ask,
+        runners: Runners,
         registry: Registry,
         settings: Settings,
         *,
         follower: Follower | None = None,
-        count_batch: Callable[[int], None] = lambda _: None,
+        metrics: Metrics | None = None,
     ) -> None:
+        metrics = metrics or Metrics(multiprocess=False)
         self._follower = follower
-        self._batcher = Batcher(count_batch)
+        self._batcher = Batcher(metrics.count_batch)
         self._batchable = settings.mode is Mode.PROCESS  # a row of the other law depends on its neighbours
         self._mode = settings.mode
-        self._ask = ask
+        limits = {"calls": settings.runner_calls, "most": settings.runner_queue}
+        fitting = RunnerQueue(runners.fit, **limits, batch=settings.runner_max_batch, watch=metrics.runners("fit"))
+        self._fits = Fits(fitting, settings, metrics.count_fit)
+        # What only Prophet predicts takes it long, and two of them share no work.
+        self._answers = RunnerQueue(runners.answer, **limits, batch=1, watch=metrics.runners("answer"))
         self._registry = registry
         self._catalog: Catalog[ServingModel | None] = Catalog(
             registry, settings, lambda version, text: load_arrays(version, text, settings.mode), settings.models_cached
@@ -87,17 +105,27 @@ class WorkerBackend:
             if champions is not None and request.data is None and request.version is None:
                 number = champions.snapshot.version(request.model_id)
                 request = request if number is None else request.model_copy(update={"version": number})
-            model = (
-                None if request.data is not None or request.include_history else await self._model(request, champions)
-            )
+            if request.data is not None:
+                model: ServingModel | None = await self._inline(request.data)
+            else:
+                model = None if request.include_history else await self._model(request, champions)
             if model is None:
-                (outcome,) = await self._ask([request])
-                return outcome
+                return await self._answers.submit(request)
         except Refused as error:
             return error.refusal
         if request.interval_width is not None and request.interval_width not in self._widths:
             await asyncio.to_thread(self._prepare, request.interval_width)
+        history = request.data if request.include_history and request.data else ()
+        if request.periods + len(history) > _MANY_ROWS:
+            return await asyncio.to_thread(outcome_of, request, lambda _: model)
         return outcome_of(request, lambda _: model)
+
+    async def _inline(self, data: Sequence[Point]) -> ServingModel:
+        """The model of a request's own history. Raises Refused."""
+        fitted = await self._fits.fitted(data)
+        if isinstance(fitted, Refusal):
+            raise Refused.of(fitted)
+        return inline_model(fitted, data, self._mode)
 
     @property
     def _champions(self) -> Champions | None:

@@ -1,100 +1,80 @@
-"""Fits of histories that come with the request, kept by content."""
+"""Fits of histories that come with the request: what a runner process does with them."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
-from cachetools import LRUCache
 from threadpoolctl import threadpool_limits
 
 from forecasting.errors import Fault as HistoryFault
 from forecasting.errors import FitError, HistoryError
 from forecasting.history import History, check_history
-from forecasting.spec import ProphetSpec
-from forecasting.state import ForecastModel
-from serving.model import ServingModel
-from serving.outcomes import Code, Refusal
-from serving.predictors import ArrayPredictor, Rows
-from serving.schemas import Fault, ForecastRequest, ModelInfo, Point
-from serving.settings import Settings
+from forecasting.plan import Plan
+from serving.fits import Fitted, InlineHistory
+from serving.outcomes import INTERNAL_ERROR, Code, Refusal
+from serving.schemas import Fault
 
 log = logging.getLogger("serving.inline")
 
 _SAMPLE = pd.DataFrame(
-    {"ds": pd.date_range("2024-01-01", periods=30), "y": [float(day * day % 11) for day in range(30)]}
+    {"ds": pd.date_range("2024-01-01", periods=60), "y": [float(day * day % 11) for day in range(60)]}
 )
 
 
 class InlineFits:
-    """Fits a default Prophet to inline histories, once for each content; those of one batch together."""
+    """Makes of each inline history the model that training by default makes of it, calibrated by backtest."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._fits: LRUCache[bytes, ServingModel | Refusal] = LRUCache(settings.fits_cached)
-        self._spec = ProphetSpec()
-        self._mode = settings.mode
-        from forecasting.fit import fit_histories  # compiles, with packages that HTTP workers have no use for
+    def __init__(self) -> None:
+        # These compile, with packages that HTTP workers have no use for.
+        from forecasting.choice import choose, chosen_model
+        from forecasting.past import Past
 
-        self._fit_histories = fit_histories
+        def fit(history: History) -> Fitted:
+            past = Past.of(history)
+            return chosen_model(past, choose(past, Plan()))
+
+        self._fit = fit
         # Small matrices gain nothing from threads, and lose much where runners fight for the same cores.
         threadpool_limits(1)
         # The first fit of a process loads the compiled kernels, or compiles them: no caller should wait for that.
-        fit_histories([check_history(_SAMPLE)], self._spec)
+        fit(check_history(_SAMPLE))
 
-    def models(self, requests: Sequence[ForecastRequest]) -> list[ServingModel | Refusal]:
-        """The model of each request's own data, or a refusal that names each faulty row; in order.
+    def fitted(self, histories: Sequence[InlineHistory]) -> list[Fitted]:
+        """The model of each history, or a refusal that names each faulty row; in order.
 
-        What was not met before is fitted together: histories on the same dates share the work.
+        Those on the same dates are fitted one after the other, since the last dates are kept, laid out for fits.
         """
-        keys = [_digest(request.data or ()) for request in requests]
-        known = {key: self._fits[key] for key in keys if key in self._fits}
-        new = {key: request.data or () for key, request in zip(keys, requests, strict=True) if key not in known}
-        known |= self._fit(new)
-        self._fits.update(known)
-        return [known[key] for key in keys]
-
-    def _fit(self, new: Mapping[bytes, Sequence[Point]]) -> dict[bytes, ServingModel | Refusal]:
-        found: dict[bytes, ServingModel | Refusal] = {}
-        histories: dict[bytes, History] = {}
-        for key, data in new.items():
-            checked = _check(data)
-            if isinstance(checked, Refusal):
-                found[key] = checked
-            else:
-                histories[key] = checked
-        fits = self._fit_histories(list(histories.values()), self._spec)
-        for (key, history), fitted in zip(histories.items(), fits, strict=True):
-            found[key] = self._as_model(history, fitted)
+        found: list[Fitted] = [INTERNAL_ERROR] * len(histories)
+        checked: list[tuple[int, History]] = []
+        for place, history in enumerate(histories):
+            try:
+                checked.append((place, _check(history)))
+            except HistoryError as error:
+                found[place] = _refusal(error.faults)
+            except Exception:
+                log.exception("a history could not be checked for a reason that nobody planned for")
+        for place, known in sorted(checked, key=lambda one: one[1].frame["ds"].to_numpy().tobytes()):
+            found[place] = self._fitted(known)
         return found
 
-    def _as_model(self, history: History, fitted: ForecastModel | FitError) -> ServingModel | Refusal:
-        if isinstance(fitted, FitError):
-            log.warning("a history could not be fitted: %s", fitted)
+    def _fitted(self, history: History) -> Fitted:
+        try:
+            with np.errstate(all="ignore"):  # what overflows is not finite in the end, and refused for that
+                return self._fit(history)
+        except FitError as error:
+            log.warning("a history could not be fitted: %s", error)
             return Refusal("unfittable_history", "Prophet finds no fit for this history")
-        info = ModelInfo(
-            name=None,
-            version=None,
-            run_id=None,
-            trained_through=history.trained_through.isoformat(),
-            solver=fitted.solver,
-        )
-        rows = Rows(pd.DatetimeIndex(history.frame["ds"]).asi8)
-        return ServingModel(ArrayPredictor(fitted, lambda: rows, self._mode), info)
+        except Exception:  # a batch has strangers in it: one bug must not cost them their answers
+            log.exception("a history could not be fitted for a reason that nobody planned for")
+            return INTERNAL_ERROR
 
 
-def _digest(data: Sequence[Point]) -> bytes:
-    """Tell histories apart by what was sent, before any of the work of reading it."""
-    return hashlib.sha256("\n".join(f"{point.ds} {point.y!r}" for point in data).encode()).digest()
-
-
-def _check(data: Sequence[Point]) -> History | Refusal:
-    frame = pd.DataFrame({"ds": [point.ds for point in data], "y": [point.y for point in data]})
-    try:
-        return check_history(frame, duplicates="error", sort=False)
-    except HistoryError as error:
-        return _refusal(error.faults)
+def _check(history: InlineHistory) -> History:
+    """Raises HistoryError."""
+    return check_history(pd.DataFrame({"ds": history.ds, "y": history.y}), duplicates="error", sort=False)
 
 
 def _refusal(faults: tuple[HistoryFault, ...]) -> Refusal:

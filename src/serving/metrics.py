@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -51,11 +50,25 @@ class Metrics:
         self._sizes = Histogram(
             "forecast_batch_size", "Forecasts that were computed in one go.", registry=own, buckets=_SIZES
         )
-        self._at_runners = Level(
-            "forecast_runner_requests",
-            "Requests that wait for a runner or are worked on by one.",
+        self._fits = Counter(
+            "forecast_fits_total", "Fits of inline history, by how they were come by.", ["found"], registry=own
+        )
+        self._waiting = Level(
+            "forecast_runner_queue",
+            "Requests that wait for a runner.",
+            ["work"],
             registry=own,
             multiprocess_mode="livesum",
+        )
+        self._at_runners = Level(
+            "forecast_runner_requests",
+            "Requests that a runner works on.",
+            ["work"],
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._runner_sizes = Histogram(
+            "forecast_runner_batch_size", "Requests that a runner got in one call.", registry=own, buckets=_SIZES
         )
         # Finding a label's counter takes longer than counting; there are few.
         self._requests = lru_cache(maxsize=None)(lambda route, status: requests.labels(route, str(status)))
@@ -80,14 +93,13 @@ class Metrics:
         """Record how many forecasts were computed in one go."""
         self._sizes.observe(size)
 
-    @contextmanager
-    def at_runners(self, requests: int) -> Iterator[None]:
-        """Count requests as being at a runner for the length of a with block."""
-        self._at_runners.inc(requests)
-        try:
-            yield
-        finally:
-            self._at_runners.dec(requests)
+    def count_fit(self, found: str) -> None:
+        """Record how the fit of an inline history was come by."""
+        self._fits.labels(found).inc()
+
+    def runners(self, work: str) -> RunnerMetrics:
+        """Where a queue of one kind of work for the runners records what happens to it."""
+        return RunnerMetrics(self._waiting.labels(work), self._at_runners.labels(work), self._runner_sizes)
 
     def exposition(self) -> Response:
         """Everything that this service and its runners count, in Prometheus's text format."""
@@ -95,6 +107,26 @@ class Metrics:
         now = CollectorRegistry()
         now.register(_Now(self._gauges))
         return Response(generate_latest(registry) + generate_latest(now), media_type=CONTENT_TYPE_LATEST)
+
+
+class RunnerMetrics(NamedTuple):
+    """The gauges of one kind of work for the runners, and the sizes of all calls."""
+
+    waiting: Level
+    working: Level
+    sizes: Histogram
+
+    def wait(self, change: int) -> None:
+        """So many more requests wait, or fewer."""
+        self.waiting.inc(change)
+
+    def work(self, change: int) -> None:
+        """So many more requests are with a runner, or fewer."""
+        self.working.inc(change)
+
+    def sent(self, tasks: int) -> None:
+        """A call with so many requests has been made."""
+        self.sizes.observe(tasks)
 
 
 class _Now(Collector):

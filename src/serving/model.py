@@ -45,7 +45,8 @@ class ServingModel:
             raise _invalid("freq", "the frequency of this model's history is not known: give freq")
         rows = self._rows(request, freq)
         try:
-            found = self.predictor.predict(rows, request.interval_width, components=request.components)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                found = self.predictor.predict(rows, request.interval_width, components=request.components)
         except RowsError as error:
             raise _invalid("regressors", str(error)) from error
         if not all(np.isfinite(values).all() for values in _numbers(found)):

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     max_batch: int = Field(1000, ge=1, le=MOST_REQUESTS, description="Most requests in one POST /forecast/batch.")
     timeout_seconds: float = Field(10.0, gt=0, description="Time after which a request ends with 504.")
     runner_workers: int = Field(2, ge=1, description="Processes that fit and predict.")
-    runner_max_batch: int = Field(32, ge=1, description="Most requests that one runner process takes on in one batch.")
+    runner_max_batch: int = Field(8, ge=1, description="Most histories that one runner process takes on in one call.")
+    runner_calls: int = Field(4, ge=1, description="Calls to runners that one HTTP worker makes at the same time.")
+    runner_queue: int = Field(256, ge=0, description="Most requests that wait for a runner in one HTTP worker.")
     champion_ttl_seconds: float = Field(
         1.0, ge=0, description="How long a process trusts what it last read about a segment's champion."
     )
@@ -55,7 +57,8 @@ class Settings(BaseSettings):
         "process",
         description="Law of the prediction interval: Prophet's documented process, or its vectorized sampler's.",
     )
-    fits_cached: int = Field(128, ge=1, description="Fits of inline history that one runner process keeps.")
+    fits_cached: int = Field(1000, ge=1, description="Fits of inline history that one HTTP worker keeps.")
+    fits_ttl_seconds: float = Field(3600.0, gt=0, description="How long a fit of inline history is kept.")
     keys_file: Path | None = Field(None, description="File of API keys, as `prophetctl keys` writes it.")
     allow_anonymous: bool = Field(
         False, description="Whether to answer callers on other machines though neither keys nor tokens are asked for."

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,11 @@ from registry.log import JobLog
 from registry.registry import Registry
 from serving.app import ForecastApp
 from serving.backend import WorkerBackend
-from serving.forecaster import Forecaster
 from serving.keys import create_key
 from serving.metrics import Metrics
-from serving.outcomes import Outcome, Refused
-from serving.schemas import ForecastRequest
+from serving.outcomes import Refused
 from serving.settings import Settings
+from tests.integration.runners import LocalRunners
 
 SECRET = "a secret of at least thirty-two bytes"
 ISSUER = "https://project.supabase.test/auth/v1"
@@ -98,13 +97,8 @@ class App:
 
 def _open(registry: Registry, keys: dict[str, dict[str, str]] | None = None, **chosen_settings: Any) -> App:
     chosen = Settings(**chosen_settings)
-    forecaster = Forecaster(registry, chosen)
-
-    async def ask(requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        return await asyncio.to_thread(forecaster.answer, requests)
-
     app = ForecastApp(chosen)
-    app.connect(WorkerBackend(ask, registry, chosen), Metrics(multiprocess=False))
+    app.connect(WorkerBackend(LocalRunners(registry, chosen), registry, chosen), Metrics(multiprocess=False))
     return App(app, keys or {})
 
 

@@ -16,26 +16,15 @@ from registry.log import JobLog
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from serving.backend import WorkerBackend
-from serving.forecaster import Forecaster
+from serving.fits import Fitted, InlineHistory
 from serving.outcomes import Answer, Outcome, Refusal, Refused
 from serving.schemas import Forecast, ForecastRequest
 from serving.settings import Settings
 from tests.integration.outcomes import as_forecast
+from tests.integration.runners import LocalRunners
 
 Log = Callable[[str], ModelVersion]
 IMPATIENT = Settings(champion_ttl_seconds=0)
-
-
-class Runners:
-    """A runner in this process, and what it was asked."""
-
-    def __init__(self, registry: Registry, settings: Settings = IMPATIENT) -> None:
-        self._forecaster = Forecaster(registry, settings)
-        self.asked: list[ForecastRequest] = []
-
-    async def ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        self.asked.extend(requests)
-        return await asyncio.to_thread(self._forecaster.answer, requests)
 
 
 def _forecasts(backend: WorkerBackend, *requests: ForecastRequest) -> list[Forecast]:
@@ -53,17 +42,17 @@ def _promote(registry: Registry, segment: str, model: Prophet, **tags: str) -> N
 
 
 @pytest.fixture
-def runners(registry: Registry) -> Runners:
-    return Runners(registry)
+def runners(registry: Registry) -> LocalRunners:
+    return LocalRunners(registry, IMPATIENT)
 
 
 @pytest.fixture
-def backend(registry: Registry, runners: Runners) -> WorkerBackend:
-    return WorkerBackend(runners.ask, registry, IMPATIENT)
+def backend(registry: Registry, runners: LocalRunners) -> WorkerBackend:
+    return WorkerBackend(runners, registry, IMPATIENT)
 
 
 def test_a_registered_segment_is_forecast_without_a_runner_and_as_prophet_does(
-    registry: Registry, runners: Runners, backend: WorkerBackend, prophet: Prophet
+    registry: Registry, runners: LocalRunners, backend: WorkerBackend, prophet: Prophet
 ) -> None:
     """yhat, trend and components, by alias and by version."""
     _promote(registry, "a", prophet)
@@ -81,7 +70,7 @@ def test_a_registered_segment_is_forecast_without_a_runner_and_as_prophet_does(
 
 
 def test_the_history_and_what_is_not_registered_take_a_runner(
-    registry: Registry, runners: Runners, backend: WorkerBackend, prophet: Prophet
+    registry: Registry, runners: LocalRunners, backend: WorkerBackend, prophet: Prophet
 ) -> None:
     """And a row is the same whoever answers, its interval included."""
     _promote(registry, "a", prophet)
@@ -93,15 +82,10 @@ def test_the_history_and_what_is_not_registered_take_a_runner(
     assert [request.include_history for request in runners.asked] == [True]
     assert len(whole.forecast) == 123
     assert whole.forecast[-3:] == ahead.forecast
-    data = [{"ds": f"{ds:%Y-%m-%d}", "y": y} for ds, y in zip(prophet.history["ds"], prophet.history["y"], strict=True)]
-    [inline] = _forecasts(backend, ForecastRequest.model_validate({"data": data, "periods": 3}))
-    assert len(runners.asked) == 2
-    assert [row.yhat for row in inline.forecast] == pytest.approx([row.yhat for row in ahead.forecast], rel=1e-6)
-    assert inline.model.solver == "exact"
 
 
 def test_what_arrays_cannot_express_is_answered_by_the_real_prophet(
-    registry: Registry, runners: Runners, backend: WorkerBackend, daily: pd.DataFrame
+    registry: Registry, runners: LocalRunners, backend: WorkerBackend, daily: pd.DataFrame
 ) -> None:
     """A regressor that brings a Prophet of its own: refused by the arrays, served all the same, as JSON keeps it."""
     model = Prophet()
@@ -182,14 +166,14 @@ def test_the_version_says_which_solver_made_it(registry: Registry, backend: Work
 
 
 def test_many_who_want_an_unknown_champion_ask_the_registry_once(
-    registry: Registry, runners: Runners, prophet: Prophet, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, runners: LocalRunners, prophet: Prophet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And then it is known for a second."""
     _promote(registry, "a", prophet)
     lookups: list[str] = []
     champion = registry.champion
     monkeypatch.setattr(registry, "champion", lambda segment: lookups.append(segment) or champion(segment))
-    backend = WorkerBackend(runners.ask, registry, Settings(champion_ttl_seconds=60))
+    backend = WorkerBackend(runners, registry, Settings(champion_ttl_seconds=60))
     _forecasts(backend, *[ForecastRequest(model_id="a", periods=1)] * 20)
     _forecasts(backend, ForecastRequest(model_id="a", periods=2))
     assert lookups == ["a"]
@@ -199,14 +183,23 @@ def test_a_request_that_no_runner_takes_is_refused_alone(registry: Registry, pro
     """In a batch, its neighbours get their answers."""
     _promote(registry, "a", prophet)
 
-    async def nobody(_: Sequence[ForecastRequest]) -> Sequence[Outcome]:
-        raise Refused("overloaded", "no runner is free for this request")
+    class Nobody:
+        async def fit(self, _: Sequence[InlineHistory]) -> Sequence[Fitted]:
+            raise Refused("overloaded", "no runner is free for this request")
 
-    backend = WorkerBackend(nobody, registry, IMPATIENT)
+        async def answer(self, _: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+            raise Refused("overloaded", "no runner is free for this request")
+
+    backend = WorkerBackend(Nobody(), registry, IMPATIENT)
 
     async def both() -> list[Outcome]:
-        asked = (ForecastRequest(model_id="a", periods=1), ForecastRequest(model_id="a", include_history=True))
+        asked = (
+            ForecastRequest(model_id="a", periods=1),
+            ForecastRequest(model_id="a", include_history=True),
+            ForecastRequest.model_validate({"data": [{"ds": f"2024-01-0{day}", "y": 1.0} for day in range(1, 9)]}),
+        )
         return list(await asyncio.gather(*map(backend.forecast, asked)))
 
-    kinds = [type(outcome) for outcome in asyncio.run(both())]
-    assert kinds == [Answer, Refusal]
+    answered, *refused = asyncio.run(both())
+    assert isinstance(answered, Answer)
+    assert [outcome.code for outcome in refused if isinstance(outcome, Refusal)] == ["overloaded"] * 2

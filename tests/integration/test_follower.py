@@ -21,6 +21,7 @@ from registry.registry import Registry
 from serving.access import EVERYBODY
 from serving.backend import WorkerBackend
 from serving.board import Board
+from serving.fits import Fitted, InlineHistory
 from serving.follower import Follower
 from serving.model import served_model
 from serving.outcomes import Answer, Outcome, Refused
@@ -56,13 +57,16 @@ class Backend:
 
     def __init__(self, registry: Registry, settings: Settings, follower: Follower) -> None:
         self.asked: list[ForecastRequest] = []
-        self.worker = WorkerBackend(self._ask, registry, settings, follower=follower)
+        self.worker = WorkerBackend(self, registry, settings, follower=follower)
 
-    async def _ask(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
+    async def fit(self, _: Sequence[InlineHistory]) -> Sequence[Fitted]:
+        raise AssertionError("nobody brings a history here")
+
+    async def answer(self, requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:
         self.asked += requests
         raise Refused("overloaded", "no runner here")
 
-    def answer(self, **asked: object) -> Outcome:
+    def ask(self, **asked: object) -> Outcome:
         request = ForecastRequest.model_validate(asked)
 
         async def ask() -> Outcome:
@@ -98,7 +102,7 @@ def test_a_champion_is_forecast_from_the_catalog_whatever_is_asked_of_it(
     monkeypatch.setattr(registry, "version", None)
     expected = prophet.predict(prophet.make_future_dataframe(3, include_history=False))
     for extra in ({}, {"components": True}, {"version": 1}, {"start": f"{expected['ds'][0]:%Y-%m-%d}"}):
-        answer = backend.answer(model_id="a", periods=3, **extra)
+        answer = backend.ask(model_id="a", periods=3, **extra)
         assert isinstance(answer, Answer), answer
         np.testing.assert_allclose(answer.yhat, expected["yhat"], rtol=1e-9)
         assert b'"version":1' in answer.model
@@ -113,7 +117,7 @@ def test_what_the_catalog_has_not_reached_yet_is_served_all_the_same(
     until(lambda: follower.champions is not None)
     follower.close()
     _promote(registry, "new", prophet)
-    assert isinstance(Backend(registry, settings, follower).answer(model_id="new"), Answer)
+    assert isinstance(Backend(registry, settings, follower).ask(model_id="new"), Answer)
 
 
 def test_a_runner_is_told_the_version_that_the_catalog_serves(
@@ -128,8 +132,8 @@ def test_a_runner_is_told_the_version_that_the_catalog_serves(
     follower.start()
     until(_serves(follower, plain=1, odd=1))
     backend = Backend(registry, settings, follower)
-    backend.answer(model_id="plain", include_history=True)
-    backend.answer(model_id="odd", regressors={"rain": [0.0] * 30})
+    backend.ask(model_id="plain", include_history=True)
+    backend.ask(model_id="odd", regressors={"rain": [0.0] * 30})
     assert [(request.model_id, request.version) for request in backend.asked] == [("plain", 1), ("odd", 1)]
 
 
@@ -160,7 +164,7 @@ def test_readiness_and_health_follow_the_catalog(
     shown = json.loads(asyncio.run(backend.worker.model("secret", EVERYBODY)))
     assert (shown["version"], shown["rejected"]["version"]) == (number, bad.version)
     assert "model.pr" in shown["rejected"]["reason"]
-    answer = backend.answer(model_id="secret")
+    answer = backend.ask(model_id="secret")
     assert isinstance(answer, Answer)
     assert f'"version":{number}'.encode() in answer.model
 
@@ -182,7 +186,7 @@ def test_a_cold_start_needs_no_registry(
     backend = Backend(away, settings, later)
     later.start()
     assert asyncio.run(backend.worker.is_ready())
-    assert isinstance(backend.answer(model_id="a"), Answer)
+    assert isinstance(backend.ask(model_id="a"), Answer)
     until(lambda: later.notice.fault is not None)
     page = asyncio.run(backend.worker.models(10, None, EVERYBODY, rejected=False))
     assert page.models == [asyncio.run(backend.worker.model("a", EVERYBODY))]
@@ -205,7 +209,7 @@ def test_a_host_without_a_folder_for_it_serves_from_the_registry(
     follower.start()
     _promote(registry, "a", prophet)
     assert asyncio.run(backend.worker.is_ready())
-    assert isinstance(backend.answer(model_id="a"), Answer)
+    assert isinstance(backend.ask(model_id="a"), Answer)
     health = asyncio.run(backend.worker.health())
     assert health.status == "degraded"
     assert "folder cannot be used" in health.problems[0]

@@ -188,9 +188,12 @@ def test_requests_and_forecasts_are_counted_under_few_names(app: App) -> None:
     assert found["forecast_outcomes_total", "forecast"] == 2
     assert found["forecast_outcomes_total", "unknown_segment"] == 2
     assert found["forecast_catalog_models",] == 7
-    with app.metrics.at_runners(3):
-        assert app.samples()["forecast_runner_requests",] == 3
-    assert app.samples()["forecast_runner_requests",] == 0
+    runners = app.metrics.runners("fit")
+    runners.wait(5), runners.work(3), runners.wait(-3), runners.sent(3)
+    app.metrics.count_fit("kept")
+    found = app.samples()
+    assert (found["forecast_runner_queue", "fit"], found["forecast_runner_requests", "fit"]) == (2, 3)
+    assert (found["forecast_runner_batch_size_sum",], found["forecast_fits_total", "kept"]) == (3, 1)
 
 
 @pytest.fixture
