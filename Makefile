@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-slow test-engines hostile check audit format openapi lock bento bench clean
+.PHONY: help setup demo train serve test test-slow proof test-engines hostile check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test: $(READY) ## all tests but the long proofs and the clusters
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
 	$(BIN)/pytest -m "slow and not hostile" --timeout 1800 $(ARGS)
+
+proof: $(READY) ## what a service that breaks drops: 400 promotions and rollbacks, kills, a registry away for a minute; prints its figures
+	$(BIN)/pytest -s --timeout 1800 tests/e2e/test_nothing_dropped.py tests/e2e/test_stopping.py $(ARGS)
 
 test-engines: $(ENGINES) ## Ray and Spark (700 MB, and Java 17 or 21) on this machine, beside local processes
 	$(BIN)/pytest -m engines $(ARGS)

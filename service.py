@@ -36,6 +36,7 @@ from serving.outcomes import Outcome, Refused
 from serving.process import settle
 from serving.schemas import ForecastRequest
 from serving.settings import Settings
+from serving.supervisor import end_in_order, replace_killed_workers
 
 settings = Settings()
 http = ForecastApp(settings)
@@ -151,8 +152,10 @@ class ForecastService:
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check_host() -> None:
-        """Before `bentoml serve` opens its socket; each worker looks at its callers' addresses besides."""
+    def prepare() -> None:
+        """In the process above the workers, before it opens the socket; each worker looks at its callers besides."""
+        replace_killed_workers()
+        end_in_order()
         command = click.get_current_context(silent=True)
         host = command.params.get("host") if command is not None else None
         try:

@@ -37,15 +37,17 @@ def serving(
     grace: float = 10.0,
     cwd: Path = ROOT,
     log_to: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[str]:
     """Run a server for the length of a with block and give its base URL.
 
     command: its words; `{port}` in a word becomes the port. ready: the path that answers 200 when the
     server is ready, waited for up to `patience` seconds. env is added to this process's environment. At the
     end the process group is asked to stop, and what is left of it after `grace` seconds is killed.
+    port: the one to listen on; else one that is free.
     Raises ServerFailed with the end of the log; an error of the block gets that end as a note.
     """
-    port = _free_port()
+    port = port or free_port()
     words = [word.replace("{port}", str(port)) for word in command]
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED} | _QUIET | dict(env or {})
     with tempfile.TemporaryFile() if log_to is None else log_to.open("w+b") as log:
@@ -64,7 +66,7 @@ def serving(
             _stop(process, grace)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A loopback port that was free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
