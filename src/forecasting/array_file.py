@@ -6,6 +6,7 @@ bytes each array has; the arrays, each beginning on a multiple of 64 bytes; the 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import zlib
@@ -24,6 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 _ALIGNMENT = 64
 _SIZES = "bytes"  # the header's own key; its caller has the others
 _TRAILER = 4
+_UNFINISHED = ".tmp"
 
 
 def save_arrays(path: Path, magic: bytes, header: Mapping[str, Any], arrays: Mapping[str, Sequence[Array]]) -> None:
@@ -34,7 +36,7 @@ def save_arrays(path: Path, magic: bytes, header: Mapping[str, Any], arrays: Map
     """
     sizes = {name: sum(piece.nbytes for piece in pieces) for name, pieces in arrays.items()}
     head = json.dumps({**header, _SIZES: sizes}).encode()
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         with unfinished.open("wb") as file:
             checksum = 0
@@ -47,6 +49,12 @@ def save_arrays(path: Path, magic: bytes, header: Mapping[str, Any], arrays: Map
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote path; for when nobody writes. Raises OSError."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*{_UNFINISHED}"):
+        left.unlink(missing_ok=True)
 
 
 def _layout(head: bytes, arrays: Iterable[Sequence[Array]]) -> Iterable[bytes | memoryview]:

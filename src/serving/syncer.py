@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from forecasting.array_file import remove_unfinished
 from forecasting.errors import ModelError
 from registry.changes import Changes, Watch
 from registry.errors import RegistryUnavailable
@@ -73,6 +75,8 @@ class Syncer:
         self._source = source
         self._poll_seconds = poll_seconds
         self._watch: Watch | None = None
+        with contextlib.suppress(OSError):  # a folder that cannot be written to shows soon enough
+            remove_unfinished(path)
         self._snapshot = self._last_snapshot()
         self._waiting: dict[str, None] = {}  # segments to look at, those that changed last at the end
         self._retry_at: dict[str, float] = {}

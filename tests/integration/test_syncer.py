@@ -309,6 +309,18 @@ def test_a_damaged_snapshot_is_made_anew(host: Host, promote: Callable[..., Path
     assert _versions(host.step()) == {"a": 1}
 
 
+def test_what_a_killed_process_left_of_a_snapshot_is_removed(host: Host, promote: Callable[..., Path]) -> None:
+    """Or a worker that is killed again and again fills the disk; other files are not touched."""
+    promote("a")
+    host.step()
+    left, other = host.path.with_name("catalog.4711.tmp"), host.path.with_name("another.4711.tmp")
+    for path in (left, other):
+        path.write_bytes(b"half of a snapshot")
+    host.syncer = host.start()
+    assert (left.exists(), other.exists()) == (False, True)
+    assert _versions(host.step()) == {"a": 1}
+
+
 def test_many_champions_are_read_in_portions(
     host: Host, promote: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
