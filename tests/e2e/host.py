@@ -76,14 +76,27 @@ class Host:
         return int(answer.json()["model"]["version"])
 
     def promote(self, segment: str, version: int) -> float:
-        """Move the alias, and wait until the version is served; how many seconds that took."""
+        """Move the alias, and wait until every worker serves the version; how many seconds that took."""
         self.registry.promote(segment, version)
-        return until(lambda: self.version(segment) == version, f"{segment} version {version} served")
+        return until(lambda: self.serves(segment, version), f"{segment} version {version} served")
 
     def roll_back(self, segment: str) -> float:
         """As promote, back to the one before."""
         back_to = self.registry.rollback(segment).version
-        return until(lambda: self.version(segment) == back_to, f"{segment} back at {back_to}")
+        return until(lambda: self.serves(segment, back_to), f"{segment} back at {back_to}")
+
+    def serves(self, segment: str, version: int) -> bool:
+        """Whether every worker does: one answers so, and all have that snapshot mapped."""
+        return self.version(segment) == version and self.is_settled()
+
+    def is_settled(self) -> bool:
+        """Whether every worker has the newest snapshot mapped."""
+        (newest,) = self.snapshots.glob("*.snapshot")
+        return all(f" {newest.stat().st_ino} " in _maps(worker) for worker in self.workers())
+
+    def is_healthy(self) -> bool:
+        """Whether all is well, as every worker knows."""
+        return self.is_settled() and self.health()["status"] == "healthy"
 
     def workers(self) -> list[psutil.Process]:
         """Those that speak HTTP."""
@@ -96,7 +109,7 @@ class Host:
     def is_whole(self) -> bool:
         """Whether every process is there, each worker has the catalog mapped, and they are ready, a runner included."""
         workers, runners = self.workers(), self.runners()
-        return len(workers) == WORKERS and all(map(_follows, workers)) and len(runners) == RUNNERS and self.is_ready()
+        return len(workers) == WORKERS and self.is_settled() and len(runners) == RUNNERS and self.is_ready()
 
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -186,10 +199,10 @@ def filled(folder: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-def _follows(worker: psutil.Process) -> bool:
+def _maps(worker: psutil.Process) -> str:
     with contextlib.suppress(OSError):
-        return ".snapshot" in Path(f"/proc/{worker.pid}/maps").read_text()
-    return False
+        return Path(f"/proc/{worker.pid}/maps").read_text()
+    return ""
 
 
 def spoil(host: Host, segment: str, how: Callable[[Path], None]) -> int:
