@@ -103,7 +103,7 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 bench: $(READY) ## all benchmarks
-	@failed=; for name in forecasting intervals solvers accuracy admission training scale serving; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
+	@failed=; for name in forecasting intervals solvers accuracy admission training scale serving soak; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
 	if [ -n "$$failed" ]; then echo "below a bar:$$failed"; exit 1; fi
 
 bench-%: $(READY) ## one benchmark, such as bench-serving

@@ -52,7 +52,7 @@ class Target:
     """The whole app in this process, asked without a network; `ask` fails where an answer is not as it must be."""
 
     def __init__(self, registry: Registry) -> None:
-        settings = Settings(champion_ttl_seconds=3600, max_periods=400, max_rows=500, max_batch=20)
+        settings = Settings(champion_ttl_seconds=3600, max_periods=400, max_rows=500, max_batch=20, timeout_seconds=60)
         forecaster = Forecaster(registry, settings)
 
         async def ask(requests: Sequence[ForecastRequest]) -> Sequence[Outcome]:

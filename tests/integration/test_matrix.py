@@ -108,7 +108,8 @@ def app(empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPathFa
         "an unsigned token": jwt.encode(claims, None, "none"),
     }
     headers = {name: {"Authorization": f"Bearer {credential}"} for name, credential in {**keys, **tokens}.items()}
-    return _open(registry, {"no key": {}, **headers}, keys_file=path, jwt_issuer=ISSUER, jwt_secret=SECRET)
+    headers["no key"] = {}
+    return _open(registry, headers, keys_file=path, jwt_issuer=ISSUER, jwt_secret=SECRET, timeout_seconds=60)
 
 
 @pytest.mark.parametrize(
