@@ -310,6 +310,7 @@ def _wandering(table: HalfWidths, probability: float, intensity: Floats, jump: F
     excess = read * _deviation(known, known_ratio) / known_ratio - z
     result[rare] = (noise * (z + excess * (intensity / known)))[rare]
     bare = (ratio < _LEAST_NOISE) & (intensity < _SMOOTH) & ~rare
-    if bare.any():
-        result[bare] = solved_half_width(probability, intensity[bare], jump[bare], noise[bare])
+    for own in (bare & (noise > 0.0), bare & (noise == 0.0)):
+        if own.any():
+            result[own] = solved_half_width(probability, intensity[own], jump[own], noise[own])
     return result

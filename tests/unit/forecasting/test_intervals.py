@@ -90,6 +90,14 @@ def test_a_half_width_is_the_same_alone_and_in_company(
         assert trend_half_width(probability, intensity[one], jump[one])[0] == trends[row]
 
 
+def test_a_row_without_noise_is_solved_as_one_beside_rows_with_a_little() -> None:
+    """Their equations differ: without noise the law has an atom at 0."""
+    intensity, jump, noise = np.array([1.0, 1.0, 0.2, 0.2]), np.ones(4), np.array([0.0, 1e-3, 0.0, 0.05])
+    together = linear_half_width(0.9, intensity, jump, noise)
+    alone = [linear_half_width(0.9, *(part[row : row + 1] for part in (intensity, jump, noise)))[0] for row in range(4)]
+    assert together.tolist() == alone
+
+
 @pytest.mark.parametrize("probability", [0.6, 0.75, 0.9, 0.975, 0.995])
 def test_trend_half_widths_are_the_solvers(probability: float) -> None:
     """To 3e-5 of the standard deviation, and to 6e-4 of themselves where they are not close to 0."""
