@@ -37,6 +37,7 @@ from serving.process import settle
 from serving.schemas import ForecastRequest
 from serving.settings import Settings
 from serving.supervisor import end_in_order, replace_killed_workers
+from serving.wire import bound_requests
 
 settings = Settings()
 http = ForecastApp(settings)
@@ -66,6 +67,7 @@ class _AnyPath(PathConvertor):
 
 
 register_url_convertor("path", _AnyPath())
+bound_requests(settings.timeout_seconds)
 
 
 @bentoml.service(

@@ -120,7 +120,11 @@ def main(arguments: list[str] | None = None) -> int:
         registry = Registry(f"sqlite:///{folder}/mlflow.db")
         registry.ping()
         fill(registry, count, folder / "files")
-        environment = {"MLFLOW_TRACKING_URI": registry.uri, "FORECAST_SNAPSHOT_DIR": str(folder / "snapshots")}
+        environment = {
+            "MLFLOW_TRACKING_URI": registry.uri,
+            "FORECAST_SNAPSHOT_DIR": str(folder / "snapshots"),
+            "BENTOML_HOME": str(folder / "bentoml"),  # its metrics lie there, and another service's start empties it
+        }
         with serving(SERVE, ready="/readyz", env=environment, patience=600.0, log_to=folder / "log") as url:
             rows = asyncio.run(_soak(url, kinds(count), count, 60 * minutes))
     return report("soak", rows, given)

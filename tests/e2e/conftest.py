@@ -63,7 +63,12 @@ class Service:
 @contextlib.contextmanager
 def serve(store: str, folder: Path, **environment: str) -> Iterator[Service]:
     log = folder / "serve.log"
-    env = {"MLFLOW_TRACKING_URI": store, "FORECAST_SNAPSHOT_DIR": str(folder / "catalog"), **environment}
+    env = {
+        "MLFLOW_TRACKING_URI": store,
+        "FORECAST_SNAPSHOT_DIR": str(folder / "catalog"),
+        "BENTOML_HOME": str(folder / "bentoml"),  # where it keeps metrics, which each start of a service empties
+        **environment,
+    }
     with (
         running(SERVE, ready="/readyz", env=env, log_to=log) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
