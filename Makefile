@@ -9,13 +9,14 @@ READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 AUDIT := $(VENV)/audit
 HOSTILE := $(VENV)/hostile
+CLIENT := clients/typescript
 
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-slow proof test-engines hostile check audit format openapi lock bento bench clean
+.PHONY: help setup demo train serve test test-clients test-typescript test-slow proof test-engines hostile check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +53,19 @@ train: $(READY) ## prophetctl train; ARGS="--config job.yaml"
 serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
 
-test: $(READY) ## all tests but the long proofs and the clusters
+# TypeScript first, for what it builds is held against the real service. ARGS are pytest's: with some, it is left out.
+test: $(READY) $(if $(ARGS),,test-typescript) ## all tests but the long proofs and the clusters
 	$(BIN)/pytest -m "not slow and not engines and not hostile" $(ARGS)
+
+test-clients: $(READY) test-typescript ## the clients' tests alone, and both clients against the real service
+	$(BIN)/pytest clients/python/tests tests/e2e/test_clients.py $(ARGS)
+
+test-typescript: ## the TypeScript client's alone; needs Node 20.19 or later
+	@scripts/with-node.sh "the TypeScript client's tests" sh -c '$(MAKE) --no-print-directory $(CLIENT)/node_modules/.ready && cd $(CLIENT) && npm test --silent'
+
+$(CLIENT)/node_modules/.ready: $(CLIENT)/package-lock.json
+	@echo "installing what builds $(CLIENT)"; cd $(CLIENT) && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
 	$(BIN)/pytest -m "slow and not hostile" --timeout 1800 $(ARGS)
@@ -110,4 +122,4 @@ bench-%: $(READY) ## one benchmark, such as bench-serving
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 
 clean: ## remove what was made, but not mlruns/
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(CLIENT)/node_modules $(CLIENT)/dist $(CLIENT)/.build
