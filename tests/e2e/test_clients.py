@@ -77,8 +77,9 @@ def test_the_typescript_client_and_its_types(guarded: Service, keys: dict[str, s
 def test_the_python_client(guarded: Service, keys: dict[str, str]) -> None:
     """Forecasts in rows and columns, of champions and of histories, in batches; models, health and refusals."""
     with client.ForecastClient(str(guarded.http.base_url), keys["FORECAST_KEY"], timeout=60, budget=120) as caller:
-        rows = caller.forecast({"model_id": "user_1_food", "periods": 7, "components": True})
-        assert len(rows["forecast"]) == len(rows["components"]["trend"]) == 7
+        explained = caller.forecast({"model_id": "user_1_food", "periods": 7, "components": True})
+        assert len(explained["forecast"]) == len(explained["components"]["trend"]) == 7
+        rows = caller.forecast({"model_id": "user_1_food", "periods": 7})
         assert all(row["yhat_lower"] < row["yhat"] < row["yhat_upper"] for row in rows["forecast"])
         columns = caller.forecast({"model_id": "user_1_food", "periods": 7, "format": "columns"})["columns"]
         assert columns["yhat"] == [row["yhat"] for row in rows["forecast"]]
@@ -107,8 +108,8 @@ def test_the_python_client(guarded: Service, keys: dict[str, str]) -> None:
 def test_the_python_client_with_other_keys(guarded: Service, keys: dict[str, str]) -> None:
     """What a key does not open is refused, and whoever asks too often is let in after a while."""
     url = str(guarded.http.base_url)
-    with pytest.raises(client.AuthenticationError):
-        client.ForecastClient(url).forecast({"model_id": "user_1_food"})
+    with client.ForecastClient(url) as caller, pytest.raises(client.AuthenticationError):
+        caller.forecast({"model_id": "user_1_food"})
     with client.ForecastClient(url, keys["FORECAST_NARROW_KEY"]) as caller:
         assert [model["model_id"] for model in caller.models()] == ["user_1_food"]
         with pytest.raises(client.ForbiddenError):

@@ -93,7 +93,12 @@ def _keys(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    "name",
+    sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("*.md", "docs/**/*.md", "clients/*/README.md")
+        for path in ROOT.glob(pattern)
+    ),
 )
 def test_links_between_the_docs_lead_somewhere(name: str) -> None:
     """Relative links name files that are there."""

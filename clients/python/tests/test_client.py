@@ -125,6 +125,12 @@ def test_models_are_asked_for_only_as_far_as_they_are_looked_at() -> None:
     assert [seen.path for seen in server.seen] == ["/models"]
 
 
+def test_only_rejected_champions_are_asked_for_on_every_page(call: Call) -> None:
+    with serving(_page("a", "t1"), _page("b", None)) as server:
+        assert len(call(server.url, "models", rejected=True)) == 2
+    assert [seen.path for seen in server.seen] == ["/models?rejected=true", "/models?rejected=true&page_token=t1"]
+
+
 def test_pages_go_on_from_a_token_and_end_where_one_fails(call: Call) -> None:
     script = _page("c", "t3"), problem(400, "invalid_request")
     with serving(*script) as server, pytest.raises(client.BadRequestError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -80,13 +81,17 @@ print([name for name in server if name in sys.modules])
 
 
 def test_callers_get_the_types_that_they_ask_for(tmp_path: Path) -> None:
-    """mypy --strict knows rows from columns, and what may be a problem."""
-    good = tmp_path / "good.py"
+    """mypy --strict knows rows from columns, and what may be a problem; the README's examples pass it, too."""
+    client = Path(__file__).resolve().parents[1]
+    examples = re.findall(r"^```python\n(.*?)^```", (client / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert len(examples) == 3
+    good, readme = tmp_path / "good.py", tmp_path / "readme.py"
     good.write_text(GOOD, encoding="utf-8")
+    readme.write_text("def fetch_token() -> str: return ''\n" + "\n".join(examples), encoding="utf-8")
     checking = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
     done = subprocess.run(
-        [*checking, str(good)],
-        env={"MYPYPATH": str(Path(__file__).resolve().parents[1] / "src"), "PATH": ""},
+        [*checking, str(good), str(readme)],
+        env={"MYPYPATH": str(client / "src"), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -105,6 +110,8 @@ columns: list[float] = client.forecast({"model_id": "a", "format": "columns"})["
 for result in client.forecast_batch([{"model_id": "a"}, {"data": [{"ds": "2024-01-01", "y": 1}]}]):
     if is_problem(result):
         print(result["code"])
+    else:
+        print(result["forecast"][0]["ds"])
 through: list[str | None] = [model["trained_through"] for model in client.models(limit=10)]
 
 async def awaited(caller: AsyncForecastClient) -> list[str]:

@@ -20,11 +20,13 @@ export type ColumnsRequest = ForecastRequest & { format: "columns" };
 export interface ModelsOptions extends CallOptions {
   /** Most models a page, 1 to 1,000. */
   limit?: number;
+  /** Only segments whose champion cannot be used. */
+  rejected?: boolean;
   /** Where to go on: the `next_page_token` of an earlier page. */
   pageToken?: string;
 }
 
-/** Champions, fetched as they are looked at: one by one, or page by page. */
+/** What is served, fetched as it is looked at: one by one, or page by page. */
 export interface Models extends AsyncIterable<ServedModel> {
   pages(): AsyncIterable<ServedModels>;
 }
@@ -66,13 +68,13 @@ export class ForecastClient {
     return (answer as BatchResponse).results;
   }
 
-  /** The champions that the caller may read: `for await (const model of client.models())`. */
-  models({ limit, pageToken, ...options }: ModelsOptions = {}): Models {
-    const pages = () => this.#pages(limit, pageToken, options);
+  /** What is served and the caller may read: `for await (const model of client.models())`. */
+  models(options: ModelsOptions = {}): Models {
+    const pages = () => this.#pages(options);
     return { pages, [Symbol.asyncIterator]: () => eachModel(pages()) };
   }
 
-  /** One segment's champion. */
+  /** What is served for one segment. */
   async model(modelId: string, options?: CallOptions): Promise<ServedModel> {
     if (modelId === "." || modelId === "..") {
       throw new TypeError(`a URL cannot name the segment ${JSON.stringify(modelId)}`);
@@ -86,15 +88,12 @@ export class ForecastClient {
     return (await this.#transport.send({ method: "GET", path: "/health" }, options)) as Health;
   }
 
-  async *#pages(
-    limit: number | undefined,
-    first: string | undefined,
-    options: CallOptions,
-  ): AsyncGenerator<ServedModels, void, undefined> {
-    let token: string | null | undefined = first;
+  async *#pages({ limit, rejected, pageToken, ...options }: ModelsOptions): AsyncGenerator<ServedModels, void, undefined> {
+    let token: string | null | undefined = pageToken;
     do {
       const query = new URLSearchParams();
       if (limit !== undefined) query.set("limit", String(limit));
+      if (rejected) query.set("rejected", "true");
       if (token) query.set("page_token", token);
       const path = query.size > 0 ? `/models?${query}` : "/models";
       const page = (await this.#transport.send({ method: "GET", path }, options)) as ServedModels;

@@ -28,6 +28,7 @@ export type {
   ModelInfo,
   Point,
   Problem,
+  RejectedVersion,
   ServedModel,
   ServedModels,
 } from "./generated/contract.js";

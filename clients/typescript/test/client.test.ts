@@ -112,6 +112,17 @@ describe("models", () => {
     );
   });
 
+  it("are only those with rejected champions where that is asked, on every page", async (t) => {
+    const { url, seen } = await serving(t, page(["a"], "t1"), page(["b"], null));
+    const found: string[] = [];
+    for await (const { model_id } of new ForecastClient({ baseUrl: url }).models({ rejected: true })) found.push(model_id);
+    assert.deepEqual(found, ["a", "b"]);
+    assert.deepEqual(
+      seen.map(({ path }) => path),
+      ["/models?rejected=true", "/models?rejected=true&page_token=t1"],
+    );
+  });
+
   it("come page by page, from a page on, and may be looked at twice", async (t) => {
     const { url, seen } = await serving(t, page(["c"], null), page(["d"], null));
     const models = new ForecastClient({ baseUrl: url }).models({ pageToken: "t2" });

@@ -143,14 +143,14 @@ function complaints(literals: typeof bodies): string[] {
     ...literals.map(({ type, json }) => `void (${json} satisfies contract.${type});`),
   ];
   const file = `${root}test/bodies.ts`;
-  const { config } = ts.readConfigFile(`${root}tsconfig.test.json`, ts.sys.readFile);
+  const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
   const host = ts.createCompilerHost(options);
   const { getSourceFile, fileExists } = host;
   host.fileExists = (name) => name === file || fileExists(name);
   host.getSourceFile = (name, ...rest) =>
     name === file ? ts.createSourceFile(name, source.join("\n"), ts.ScriptTarget.ES2022) : getSourceFile(name, ...rest);
-  const program = ts.createProgram([file], { ...options, noEmit: true }, host);
+  const program = ts.createProgram([file], { ...options, rootDir: root, noEmit: true }, host);
   return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
 }
 

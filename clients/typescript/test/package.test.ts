@@ -1,7 +1,7 @@
 /** The packed tarball, installed where nothing else is, as consumers of every kind get it. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -60,14 +60,25 @@ describe("is typed, strictly and with its own types checked", () => {
     ["a bundler", "types.ts", { module: "preserve", moduleResolution: "bundler", ...page }],
     ["an older CommonJS", "types.ts", { module: "commonjs", moduleResolution: "node10", ...page }],
   ] as const;
+  const compile = async (file: string, source: string, options: object) => {
+    const place = await mkdtemp(join(folder, "types-"));
+    await writeFile(join(place, file), source);
+    const project = join(place, "tsconfig.json");
+    await writeFile(project, JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }));
+    const outcome = await run(process.execPath, [TSC, "-p", project]).catch((failed: { stdout: string }) => failed);
+    assert.equal(outcome.stdout, "");
+  };
   for (const [name, file, options] of consumers) {
-    it(`for ${name}`, async () => {
-      const place = await mkdtemp(join(folder, "types-"));
-      await cp(join(folder, "types.ts"), join(place, file));
-      const project = join(place, "tsconfig.json");
-      await writeFile(project, JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }));
-      const outcome = await run(process.execPath, [TSC, "-p", project]).catch((failed: { stdout: string }) => failed);
-      assert.equal(outcome.stdout, "");
-    });
+    it(`for ${name}`, async () => compile(file, await readFile(join(folder, "types.ts"), "utf8"), options));
   }
+  it("in the README, too", async () => {
+    const readme = await readFile(join(ROOT, "README.md"), "utf8");
+    const examples = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code);
+    assert.equal(examples.length, 3);
+    const around = `
+      declare const baseUrl: string;
+      declare function draw(segment: string, rows: { ds: string; yhat: number }[]): void;
+      declare const supabase: { auth: { getSession(): Promise<{ data: { session: { access_token: string } | null } }> } };`;
+    await compile("readme.mts", examples.join("\n") + around, { module: "node16", ...node });
+  });
 });

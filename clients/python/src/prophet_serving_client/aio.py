@@ -82,19 +82,29 @@ class AsyncForecastClient:
         return cast("list[Any]", answer["results"])
 
     async def models(
-        self, limit: int | None = None, page_token: str | None = None, **options: Unpack[CallOptions]
+        self,
+        limit: int | None = None,
+        page_token: str | None = None,
+        *,
+        rejected: bool = False,
+        **options: Unpack[CallOptions],
     ) -> AsyncIterator[ServedModel]:
         """See ForecastClient.models."""
-        async for page in self.model_pages(limit, page_token, **options):
+        async for page in self.model_pages(limit, page_token, rejected=rejected, **options):
             for model in page["models"]:
                 yield model
 
     async def model_pages(
-        self, limit: int | None = None, page_token: str | None = None, **options: Unpack[CallOptions]
+        self,
+        limit: int | None = None,
+        page_token: str | None = None,
+        *,
+        rejected: bool = False,
+        **options: Unpack[CallOptions],
     ) -> AsyncIterator[ServedModels]:
         """See ForecastClient.model_pages."""
         while True:
-            page: ServedModels = await self._call("GET", page_path(limit, page_token), None, options)
+            page: ServedModels = await self._call("GET", page_path(limit, page_token, rejected), None, options)
             yield page
             page_token = page["next_page_token"]
             if page_token is None:

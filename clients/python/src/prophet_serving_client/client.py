@@ -90,25 +90,38 @@ class ForecastClient:
         return cast("list[Any]", answer["results"])
 
     def models(
-        self, limit: int | None = None, page_token: str | None = None, **options: Unpack[CallOptions]
+        self,
+        limit: int | None = None,
+        page_token: str | None = None,
+        *,
+        rejected: bool = False,
+        **options: Unpack[CallOptions],
     ) -> Iterator[ServedModel]:
-        """The champions that the caller may read, one by one; pages of up to `limit` are fetched as they are needed."""
-        for page in self.model_pages(limit, page_token, **options):
+        """What is served and the caller may read, one by one; pages of up to `limit` are fetched as they are needed.
+
+        rejected: only segments whose champion cannot be used.
+        """
+        for page in self.model_pages(limit, page_token, rejected=rejected, **options):
             yield from page["models"]
 
     def model_pages(
-        self, limit: int | None = None, page_token: str | None = None, **options: Unpack[CallOptions]
+        self,
+        limit: int | None = None,
+        page_token: str | None = None,
+        *,
+        rejected: bool = False,
+        **options: Unpack[CallOptions],
     ) -> Iterator[ServedModels]:
         """The same page by page, from the one that page_token names, the `next_page_token` of an earlier page."""
         while True:
-            page: ServedModels = self._call("GET", page_path(limit, page_token), None, options)
+            page: ServedModels = self._call("GET", page_path(limit, page_token, rejected), None, options)
             yield page
             page_token = page["next_page_token"]
             if page_token is None:
                 return
 
     def model(self, model_id: str, **options: Unpack[CallOptions]) -> ServedModel:
-        """One segment's champion."""
+        """What is served for one segment."""
         return cast(ServedModel, self._call("GET", model_path(model_id), None, options))
 
     def health(self, **options: Unpack[CallOptions]) -> Health:

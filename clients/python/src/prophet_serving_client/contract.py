@@ -3,7 +3,10 @@
 They are dicts, so that a field which the service adds later breaks nobody, and a data frame takes them as they are.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # narrows where it says no, too; in typing from Python 3.13 on
 
 
 class Point(TypedDict):
@@ -123,22 +126,37 @@ class BatchResponse(TypedDict):
     results: list[Forecast | ColumnarForecast | Problem]
 
 
+class RejectedVersion(TypedDict):
+    """A champion that cannot be used, instead of which the last good version is served.
+
+    reason: None for callers who may not read /metrics. at: UTC time of the last try, ISO 8601.
+    """
+
+    version: int
+    reason: str | None
+    at: str
+
+
 class ServedModel(TypedDict):
-    """One champion, as the registry describes it; None where its version carries no such tag."""
+    """The version that is served for a segment; None where its version carries no such tag.
+
+    version: None where no champion could be used so far: see rejected, the champion if that is not what is served.
+    """
 
     model_id: str
     name: str
-    version: int
+    version: int | None
     run_id: str | None
-    created_at: str
+    created_at: str | None
     trained_through: str | None
     freq: str | None
     solver: str | None
     metrics: dict[str, float]
+    rejected: NotRequired[RejectedVersion | None]
 
 
 class ServedModels(TypedDict):
-    """A page of champions in the order of their names."""
+    """A page of what is served, in the order of model_id."""
 
     models: list[ServedModel]
     next_page_token: str | None
@@ -166,6 +184,6 @@ class Health(TypedDict):
     problems: NotRequired[list[str]]
 
 
-def is_problem(body: Any) -> TypeGuard[Problem]:
+def is_problem(body: Any) -> "TypeIs[Problem]":
     """Whether a body, or one result of a batch, is a problem document."""
     return isinstance(body, dict) and isinstance(body.get("code"), str)

@@ -28,7 +28,7 @@ export async function allowed(): Promise<void> {
     if (isProblem(result)) console.log(result.code, result.errors?.[0]?.place);
     else console.log(result.forecast.length);
   }
-  for await (const model of client.models({ limit: 10 })) console.log(model.metrics["backtest.mase"], model.version + 1);
+  for await (const model of client.models({ limit: 10 })) console.log(model.metrics["backtest.mase"], (model.version ?? 0) + 1);
   for await (const page of client.models().pages()) console.log(page.models.length);
   const through: string | null = (await client.model("a")).trained_through;
   const age: number | null | undefined = (await client.health()).catalog?.age_seconds;
