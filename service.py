@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pickle
@@ -28,6 +29,7 @@ from serving.catalog import open_registry, registry_of_environment
 from serving.catalog_health import gauges_of
 from serving.fits import Fitted, InlineHistory
 from serving.follower import Follower
+from serving.forecast_log import open_writer
 from serving.forecaster import Forecaster
 from serving.gate import ListensTooFar, check_host, default_host
 from serving.logs import set_up_logs
@@ -52,6 +54,7 @@ KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
 _HOP_TRIES = 3
 
 _NICE = 5
+_LOG_GRACE = 4.0  # seconds that the end of a worker waits for the forecast log's database
 
 # Each costs more than a forecast does: docs/decisions/0012-lean-services.md. We log requests ourselves, if asked to.
 _LEAN = {
@@ -147,8 +150,16 @@ class ForecastService:
         registry = registry_of_environment()
         follower = Follower(registry, settings)
         metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
-        self._backend = WorkerBackend(Hops(self.runner), registry, settings, follower=follower, metrics=metrics)
-        http.connect(self._backend, metrics)
+        self._log = open_writer(settings, metrics)
+        self._backend = WorkerBackend(
+            Hops(self.runner),
+            registry,
+            settings,
+            follower=follower,
+            metrics=metrics,
+            more_problems=self._log.problems if self._log else tuple,
+        )
+        http.connect(self._backend, metrics, self._log.record if self._log else None)
         follower.start()
         settle()
 
@@ -164,6 +175,12 @@ class ForecastService:
             check_host(host or default_host(settings), settings)
         except ListensTooFar as error:
             sys.exit(f"prophet-serving: {error}")
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def write_what_waits(self) -> None:
+        """The last requests are answered: their forecasts belong into the forecast log."""
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close, _LOG_GRACE)
 
     async def __is_ready__(self) -> bool:
         return await self._backend.is_ready()

@@ -2,7 +2,7 @@
 
 RegistryError
 ├── BadSegment           no registered model can have this segment's name
-├── BadRecord            a segment's params, metrics or tags are such as no store takes
+├── BadRecord            a segment's params, metrics or tags, or a row of the log, are such as no store takes
 ├── BadPageToken         a page token is not one that `champions` gave
 ├── UnknownSegment       no registered model has this segment's name
 ├── NoChampion           the registered model is there, its alias `champion` is not
@@ -10,6 +10,8 @@ RegistryError
 ├── NothingToRollBackTo  the champion is the only version there ever was
 ├── NotResumable         a run is unknown, or not that of a job that was cut short
 ├── BadArtifact          a version's files are refused or cannot be read
+├── ForecastLogError     there is no forecast log, or it is another release's
+│   └── ForecastLogUnavailable  its database does not answer
 └── RegistryUnavailable  the tracking server or its database does not answer
 """
 
@@ -25,7 +27,7 @@ class BadSegment(RegistryError):
 
 
 class BadRecord(RegistryError):
-    """A segment's params, metrics or tags are such as no store takes."""
+    """A segment's params, metrics or tags, or a row of the forecast log, are such as no store takes."""
 
 
 class BadPageToken(RegistryError):
@@ -54,6 +56,14 @@ class NotResumable(RegistryError):
 
 class BadArtifact(RegistryError):
     """A version's files are refused or cannot be read."""
+
+
+class ForecastLogError(RegistryError):
+    """There is no forecast log there, or its tables are another release's."""
+
+
+class ForecastLogUnavailable(ForecastLogError):
+    """The forecast log's database does not answer, or does not let us in."""
 
 
 class RegistryUnavailable(RegistryError):

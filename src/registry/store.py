@@ -133,6 +133,12 @@ def without_password(uri: str) -> str:
     return f"{scheme}{separator}{credentials.split(':')[0]}@{host}"
 
 
+def with_driver(url: str) -> str:
+    """Name the driver that the project installs where a PostgreSQL URL names none."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if scheme in {"postgres", "postgresql"} else url
+
+
 def _beside(uri: str) -> Path:
     """The folder that artifacts share with the database: an SQLite file's own, else mlruns/."""
     if uri.startswith("sqlite:///"):

@@ -33,6 +33,7 @@ log = logging.getLogger("serving.app")
 Body = TypeVar("Body", bound=BaseModel)
 Done = TypeVar("Done")
 Handler = Callable[[Request], Awaitable[Response]]
+Record = Callable[[Sequence[ForecastRequest], Sequence[Outcome], Caller], None]
 CallersHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 _ONE_MODEL = "/models/{model_id}"
@@ -62,6 +63,7 @@ class ForecastApp:
         self._gate = Gate(settings)
         self._backend: Backend | None = None
         self._metrics: Metrics | None = None
+        self._record: Record | None = None
         self.routes: dict[str, dict[str, Handler]] = {
             "/forecast": {"POST": self._admitted(self._forecast)},
             "/forecast/batch": {"POST": self._admitted(self._batch)},
@@ -72,10 +74,11 @@ class ForecastApp:
             "/openapi.json": _got(self._openapi),
         }
 
-    def connect(self, backend: Backend, metrics: Metrics) -> None:
-        """Start answering from this backend."""
+    def connect(self, backend: Backend, metrics: Metrics, record: Record | None = None) -> None:
+        """Start answering from this backend. record: is told what came of each request's forecasts."""
         self._backend = backend
         self._metrics = metrics
+        self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -124,6 +127,8 @@ class ForecastApp:
         outcome = await (work if isinstance(work, asyncio.Future) else self._within_time(work))
         if self._metrics is not None:
             self._metrics.count_outcome(_name_of(outcome))
+        if self._record is not None:
+            self._record([asked], [outcome], caller)
         if isinstance(outcome, Refusal):
             return problem_response(outcome)
         return await compressed(request, forecast_json(outcome, asked.format))
@@ -139,6 +144,8 @@ class ForecastApp:
         outcomes = await self._within_time(asyncio.gather(*(self._outcome(asked, caller) for asked in batch.requests)))
         if self._metrics is not None:
             self._metrics.count_outcomes(map(_name_of, outcomes))
+        if self._record is not None:
+            self._record(batch.requests, outcomes, caller)
         return await compressed(request, batch_json(await _rendered(batch.requests, outcomes)))
 
     def _outcome(self, asked: ForecastRequest, caller: Caller) -> Awaitable[Outcome]:

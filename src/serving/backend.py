@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -60,7 +60,7 @@ class WorkerBackend:
     workers do not keep; and models that only the real Prophet can predict. Both kinds wait in a queue of their own.
 
     Champions come from the snapshot that `follower` maps, what asks for nothing special in batches; what is not in it,
-    or where nobody follows, is looked up in the registry.
+    or where nobody follows, is looked up in the registry. more_problems: what else is wrong, for `health`.
     """
 
     def __init__(
@@ -71,9 +71,11 @@ class WorkerBackend:
         *,
         follower: Follower | None = None,
         metrics: Metrics | None = None,
+        more_problems: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         metrics = metrics or Metrics(multiprocess=False)
         self._follower = follower
+        self._more_problems = more_problems
         self._batcher = Batcher(metrics.count_batch)
         self._batchable = settings.mode is Mode.PROCESS  # a row of the other law depends on its neighbours
         self._mode = settings.mode
@@ -182,7 +184,7 @@ class WorkerBackend:
     async def health(self) -> Health:
         """Whether the registry answers, and how the catalog follows it."""
         fault = await self._registry_fault()
-        problems = dict.fromkeys([*([fault] if fault else []), *problems_of(self._follower)])
+        problems = dict.fromkeys([*([fault] if fault else []), *problems_of(self._follower), *self._more_problems()])
         return Health(
             status="degraded" if problems else "healthy",
             registry="unreachable" if fault else "reachable",

@@ -171,7 +171,7 @@ def _answers(alike: Sequence[Item], dates: Sequence[Dates], time: str) -> list[O
     found = first.champions.plain.forecast([item.row for item in alike], [ds for ds, _ in dates], first.width)
     columns = (numbers.tolist() for numbers in found)
     return [
-        Answer(item.request.model_id, time, snapshot.info_json(item.row), texts, yhat, lower, upper)
+        Answer(item.request.model_id, time, snapshot.info_json(item.row), texts, yhat, lower, upper, item.width)
         if isfinite(sum(upper) - sum(lower))  # which it is not where a bound is not, or is close to it
         else not_finite("model_unavailable")
         for item, (_, texts), yhat, lower, upper in zip(alike, dates, *columns, strict=True)

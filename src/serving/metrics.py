@@ -70,6 +70,16 @@ class Metrics:
         self._runner_sizes = Histogram(
             "forecast_runner_batch_size", "Requests that a runner got in one call.", registry=own, buckets=_SIZES
         )
+        self._logged = Counter("forecast_log_written_total", "Forecasts that are in the forecast log.", registry=own)
+        self._unlogged = Counter(
+            "forecast_log_dropped_total", "Forecasts that the forecast log has not got, and will not get.", registry=own
+        )
+        self._log_waiting = Level(
+            "forecast_log_waiting",
+            "Forecasts that wait in memory for the forecast log.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
         # Finding a label's counter takes longer than counting; there are few.
         self._requests = lru_cache(maxsize=None)(lambda route, status: requests.labels(route, str(status)))
         self._seconds = lru_cache(maxsize=None)(seconds.labels)
@@ -100,6 +110,18 @@ class Metrics:
     def runners(self, work: str) -> RunnerMetrics:
         """Where a queue of one kind of work for the runners records what happens to it."""
         return RunnerMetrics(self._waiting.labels(work), self._at_runners.labels(work), self._runner_sizes)
+
+    def count_logged(self, forecasts: int) -> None:
+        """Record how many forecasts were written to the forecast log."""
+        self._logged.inc(forecasts)
+
+    def count_unlogged(self, forecasts: int) -> None:
+        """Record how many will never be."""
+        self._unlogged.inc(forecasts)
+
+    def level_log(self, waiting: int) -> None:
+        """Tell how many are still to be."""
+        self._log_waiting.set(waiting)
 
     def exposition(self) -> Response:
         """Everything that this service and its runners count, in Prometheus's text format."""

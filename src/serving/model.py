@@ -59,6 +59,7 @@ class ServingModel:
             yhat=found.yhat.tolist(),
             yhat_lower=found.yhat_lower.tolist(),
             yhat_upper=found.yhat_upper.tolist(),
+            interval_width=request.interval_width or self.predictor.interval_width,
             components={name: values.tolist() for name, values in found.components.items()}
             if request.components
             else None,

@@ -67,6 +67,7 @@ class Answer:
     """A forecast, column by column, ready to be written as JSON.
 
     ds: as they stand in answers; the other columns have as many numbers, all finite. generated_at: UTC, ISO 8601.
+    interval_width: of the interval that yhat_lower and yhat_upper bound.
     model: its ModelInfo in JSON. components: by name, None where they were not asked for.
     """
 
@@ -77,6 +78,7 @@ class Answer:
     yhat: Sequence[float]
     yhat_lower: Sequence[float]
     yhat_upper: Sequence[float]
+    interval_width: float
     components: Mapping[str, Sequence[float]] | None = None
 
 

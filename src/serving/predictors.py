@@ -52,6 +52,10 @@ class Predictor(Protocol):
         """The last date of the history."""
 
     @property
+    def interval_width(self) -> float:
+        """The width of the interval where none is asked for."""
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that a caller has to bring: regressors and conditions."""
 
@@ -84,6 +88,10 @@ class ArrayPredictor:
     @property
     def trained_through(self) -> pd.Timestamp:
         return pd.Timestamp(self.model.history_end)
+
+    @property
+    def interval_width(self) -> float:
+        return self.model.interval_width
 
     @property
     def inputs(self) -> tuple[str, ...]:

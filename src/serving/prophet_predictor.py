@@ -34,6 +34,10 @@ class ProphetPredictor:
         return pd.Timestamp(self._dates[-1])
 
     @property
+    def interval_width(self) -> float:
+        return float(self.prophet.interval_width)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         return tuple(name for name in prophet_model.required_columns(self.prophet) if name not in BOUNDS)
 

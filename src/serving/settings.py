@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from forecasting.intervals import Mode
+from registry.errors import ForecastLogError
+from registry.forecast_log import ForecastLog
 from serving.access import OwnSegments, is_loopback
 from serving.schemas import MOST_PERIODS, MOST_REQUESTS, MOST_ROWS
 
@@ -72,6 +74,10 @@ class Settings(BaseSettings):
     jwt_inline: bool = Field(True, description="Whether users may have histories of their own fitted.")
     jwt_leeway_seconds: float = Field(10.0, ge=0, le=300, description="How far the issuer's clock may differ.")
 
+    log_url: SecretStr | None = Field(None, description="Database of the forecast log, as an SQLAlchemy URL.")
+    log_buffer: int = Field(
+        1_000_000, ge=1, description="Most forecast rows that a worker keeps while that database is away."
+    )
     access_log: bool = Field(False, description="Whether every request gets a line in the log.")
     log_format: Literal["text", "json"] = Field("text", description="How the log is written; json: an object a line.")
     tracing: bool = Field(False, description="Whether requests are traced with OpenTelemetry.")
@@ -85,6 +91,16 @@ class Settings(BaseSettings):
     def own_segments(self) -> OwnSegments:
         """`jwt_segments`, understood."""
         return OwnSegments(self.jwt_segments)
+
+    @field_validator("log_url")
+    @classmethod
+    def _names_a_log(cls, url: SecretStr | None) -> SecretStr | None:
+        try:
+            if url is not None:
+                ForecastLog(url.get_secret_value())  # which connects when it is used
+        except ForecastLogError as error:
+            raise ValueError(str(error)) from None
+        return url
 
     @model_validator(mode="after")
     def _refuse_half_a_verification(self) -> Settings:

@@ -18,6 +18,7 @@ import sqlalchemy
 from pandas.errors import OutOfBoundsDatetime
 from sqlalchemy.exc import SQLAlchemyError
 
+from registry.store import with_driver
 from training.config import SourceConfig
 from training.errors import SourceError
 
@@ -187,7 +188,7 @@ def _read_query(source: SourceConfig, wanted: Sequence[str]) -> Iterator[pd.Data
     assert source.url is not None
     assert source.query is not None
     try:
-        engine = sqlalchemy.create_engine(_with_driver(source.url))
+        engine = sqlalchemy.create_engine(with_driver(source.url))
         try:
             with engine.connect() as connection:
                 # Without parameters a percent sign in the query is just that.
@@ -213,9 +214,3 @@ def _as_table(rows: Sequence[Any], columns: list[str], key: str) -> pd.DataFrame
     table = pd.DataFrame.from_records([tuple(row) for row in rows], columns=columns, coerce_float=True)
     at = columns.index(key)
     return table.assign(**{key: pd.Series([row[at] for row in rows], dtype=object)})
-
-
-def _with_driver(url: str) -> str:
-    """Name the driver that the project installs where a PostgreSQL URL names none."""
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql+psycopg{separator}{rest}" if scheme in {"postgres", "postgresql"} else url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 import pytest
@@ -35,7 +35,9 @@ class Backend:
         if request.model_id == "bad":
             return Refusal("unknown_segment", "there is no such segment")
         zeros = [0.0] * request.periods
-        return Answer(request.model_id, "2026-01-01T00:00:00Z", b"{}", ["2024-01-01"] * request.periods, *[zeros] * 3)
+        return Answer(
+            request.model_id, "2026-01-01T00:00:00Z", b"{}", ["2024-01-01"] * request.periods, *[zeros] * 3, 0.8
+        )
 
     async def models(self, limit: int, page_token: str | None, caller: Caller, *, rejected: bool) -> Page:  # noqa: ARG002
         return Page([], f"{limit} {page_token} {rejected}")
@@ -224,3 +226,23 @@ def test_the_access_log_is_opt_in_and_names_the_request() -> None:
     [line] = map(json.loads, written)
     assert (line["route"], line["status"], line["request_id"]) == ("/models/{model_id}", 200, "r1")
     assert "secret" not in written[0]
+
+
+def test_what_came_of_every_forecast_is_handed_on_with_who_asked(app: App) -> None:
+    """Refusals among it, in the order asked, while the request still has its id."""
+    told: list[tuple[str, bool, str, str | None]] = []
+
+    def record(asked: Sequence[ForecastRequest], outcomes: Sequence[Outcome], caller: Caller) -> None:
+        for one, outcome in zip(asked, outcomes, strict=True):
+            told.append((one.model_id, isinstance(outcome, Answer), caller.name, current_request_id()))
+
+    app.app.connect(app.backend, app.metrics, record)
+    app.ask("POST", "/forecast", json={"model_id": "a"}, headers={"x-request-id": "one"})
+    both = {"requests": [{"model_id": "bad"}, {"model_id": "b"}]}
+    app.ask("POST", "/forecast/batch", json=both, headers={"x-request-id": "two"})
+    app.ask("POST", "/forecast", json={"model_id": 7})
+    assert told == [
+        ("a", True, "everybody", "one"),
+        ("bad", False, "everybody", "two"),
+        ("b", True, "everybody", "two"),
+    ]

@@ -25,6 +25,7 @@ ANSWER = Answer(
     yhat=[1.0, -0.0],
     yhat_lower=[5e-324, 1e22],
     yhat_upper=[0.1 + 0.2, 1.7976931348623157e308],
+    interval_width=0.8,
 )
 
 

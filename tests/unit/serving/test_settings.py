@@ -23,6 +23,8 @@ SECRET = "a secret of at least thirty-two bytes"
         ({"jwt_issuer": ISSUER, "jwt_jwks_url": "file:///etc/passwd"}, "https"),
         ({"jwt_issuer": ISSUER, "jwt_secret": SECRET, "jwt_segments": "user_*"}, "no template"),
         ({"jwt_issuer": ISSUER, "jwt_secret": SECRET, "jwt_rate": 0}, "greater than 0"),
+        ({"log_url": "mysql://a:but secret@b/c"}, "postgresql or sqlite, not in mysql"),
+        ({"log_url": "but secret"}, "not one of SQLAlchemy's"),
     ],
 )
 def test_half_a_configuration_is_refused_without_its_secrets(changed: dict[str, object], fault: str) -> None:
@@ -35,7 +37,8 @@ def test_half_a_configuration_is_refused_without_its_secrets(changed: dict[str, 
 
 def test_a_secret_is_not_shown_with_the_settings() -> None:
     """Settings get logged."""
-    settings = Settings(jwt_issuer=ISSUER, jwt_secret=SECRET, jwt_jwks_url="http://127.0.0.1:8080/keys")
+    keys, log = "http://127.0.0.1:8080/keys", f"postgresql://a:{SECRET}@b/c"
+    settings = Settings(jwt_issuer=ISSUER, jwt_secret=SECRET, jwt_jwks_url=keys, log_url=log)
     assert SECRET not in repr(settings)
     assert SECRET not in settings.model_dump_json()
 
