@@ -91,6 +91,11 @@ def backtest(cutoffs: Cutoffs, forecast: Hindsight) -> BacktestResult:
     return BacktestResult(measured, cutoffs.baseline, cutoffs.dates, notes, tuple(ratios))
 
 
+def naive_error(past: Past) -> float:
+    """The MASE's unit of a whole history, as `Cutoffs` takes it of the rows before one; NaN where there is none."""
+    return metrics.naive_scale(_on_grid(_positions(past), past.y), season_length(past.history.freq))
+
+
 def cutoff_rows(rows: int, horizon: int, period: int, min_train: int, cutoffs: int) -> list[int]:
     """How many rows each fit sees, ascending: the last leaves just the horizon, each before it `period` rows more.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting import prophet_model
-from forecasting.backtest import BacktestResult
+from forecasting.backtest import BacktestResult, naive_error
 from forecasting.calendar import season_length
 from forecasting.choice import Choice, choose, chosen_model
 from forecasting.configuration import Configuration
@@ -44,6 +44,7 @@ class Trained:
     parameters; log_posterior: the logarithm of Stan's density there, None for an average. backtest: its own;
     candidates: the metrics of all that were backtested with it, by the names that `Choice` gives them. reach: how far
     its forecast of a horizon leaves the history's range (`sanity.reach`). volume: the sum of |y| over all rows.
+    naive_error: the MASE's unit of this history (`backtest.naive_error`).
     """
 
     segment: str
@@ -61,6 +62,7 @@ class Trained:
     reach: float
     notes: tuple[str, ...]
     volume: float = 0.0
+    naive_error: float = float("nan")
 
     @property
     def recipe(self) -> str:
@@ -148,6 +150,7 @@ def _fit(segment: str, history: History, config: JobConfig, champion: Configurat
         reach=reach(model, past.y, past.given(choice.configuration.model), horizon),
         notes=(*history.notes, *choice.backtest.notes, *choice.notes),
         volume=float(np.abs(past.y).sum()),
+        naive_error=naive_error(past),
     )
 
 

@@ -17,6 +17,7 @@ from training.gate import Candidate, Decision, Rival, decide
 from training.ledger import SegmentReport
 from training.segment import Failed, Outcome, Trained
 
+NAIVE_ERROR_TAG = "forecast.naive_error"  # on a version: what repeating the last season costs in its history
 PROMOTE, HOLD = "promote", "hold"  # the gate's decisions in words
 
 
@@ -110,6 +111,7 @@ def _tags(trained: Trained, config: JobConfig, measured: Mapping[str, float], de
         "forecast.interval_width": str(config.model.interval_width),
         "forecast.dataset_digest": trained.digest,
         "forecast.rows": str(trained.rows),
+        NAIVE_ERROR_TAG: repr(trained.naive_error),
         "gate.decision": _word(decision),
         "gate.reasons": " ".join(decision.reasons),
         **{f"metric.{name}": repr(value) for name, value in measured.items()},
