@@ -114,9 +114,10 @@ class EngineConfig(_Frozen):
 class JobConfig(Plan):
     """One training job: a plan for its segments' models, and what else it does.
 
-    segments: glob patterns; None: all. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most
-    segments that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let
-    the gate move the champion. dry_run: register nothing, and say what the gate would do.
+    segments: glob patterns; None: all. segments_from: a file of segments, one a line, as `prophetctl score` writes it:
+    only those among them. workers: processes; None: one a CPU, of the cluster if there is one. chunk: most segments
+    that one of them takes on, and that are registered, at a time: it bounds the memory of a job. promote: let the gate
+    move the champion. dry_run: register nothing, and say what the gate would do.
     """
 
     source: SourceConfig
@@ -124,6 +125,7 @@ class JobConfig(Plan):
     gate: GateConfig = GateConfig()
     engine: EngineConfig = EngineConfig()
     segments: tuple[str, ...] | None = None
+    segments_from: Path | None = None
     workers: Count | None = None
     chunk: Count = 200
     promote: bool = True

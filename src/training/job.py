@@ -25,6 +25,7 @@ from training.progress import Advance, Silent
 from training.report import JobReport
 from training.retrain import fresh_segments
 from training.segment import Failed, Outcome
+from training.segment_list import read_list
 from training.settle import foresee, reported, settle
 from training.spool import History, Keyless, open_history
 from training.summary import SHOWN_TABLE, training_data, write_summary
@@ -33,6 +34,7 @@ JOB_NAME = "train"
 SEGMENTS_FOUND, STALE_BEFORE = "segments_found", "stale_before"  # params of a job's run beside its configuration
 _CHUNKS_A_WORKER = 4  # at least, so that none is idle while another has most of what is left
 _RESUMED = "The plots of forecasts and of bias leave out {} segments that were trained before the job was resumed."
+_NOTHING = "There is nothing to train: no segment is listed, or every champion is recent enough."
 _DRY = "This was a dry run: nothing is registered."
 _LONGEST_PARAM = 5000  # characters of a query that MLflow takes
 
@@ -56,8 +58,8 @@ def run_job(
     fresh = frozenset[str]() if stale_before is None else fresh_segments(registry, stale_before)
     connection, champions = open_engine(config), Champions(registry, config)
     with open_source(config, fresh) as history:
-        if fresh and not history.segments:
-            return _report(Ledger(), started, None, ("There is nothing to train: every champion is recent enough.",))
+        if (fresh or config.segments_from) and not history.segments and not history.lacking:
+            return _report(Ledger(), started, None, (_NOTHING,))
         with connection as engine:
             training = training_of(engine, history, config, champions)
             if config.dry_run:
@@ -121,7 +123,7 @@ def training_of(engine: Engine, history: History, config: JobConfig, champions: 
         chunks = history.chunks(_chunk_size(config, history.segments, engine.workers))
         with closing(engine.train_all(chunks if champions is None else champions.beside(chunks))) as trained:
             yield from trained
-        yield _keyless(history.keyless, config)
+        yield [*_keyless(history.keyless, config), *map(_lacking, history.lacking)]
 
     return Training(outcomes(), history.segments, history.dataset)
 
@@ -146,7 +148,8 @@ def open_source(config: JobConfig, left_out: Collection[str] = frozenset()) -> A
     """The history that a job trains on, without the segments left out. Raises SourceError."""
     if config.source.path is None and config.source.url is None:
         raise SourceError("the source has neither path nor url; a Spark DataFrame is trained by training.spark_job")
-    return open_history(config.source, config.model.history_columns, config.segments, left_out)
+    listed = None if config.segments_from is None else read_list(config.segments_from)
+    return open_history(config.source, config.model.history_columns, config.segments, left_out, listed)
 
 
 def _chunk_size(config: JobConfig, segments: int, workers: int) -> int:
@@ -164,6 +167,10 @@ def _keyless(keyless: Keyless, config: JobConfig) -> list[Failed]:
     count = "1 row has" if keyless.count == 1 else f"{keyless.count} rows have"
     message = f"In column {column!r}, {count} no key: {places}{more}."
     return [Failed("", (Fault("missing_segment", message, column, keyless.rows),))]
+
+
+def _lacking(segment: str) -> Failed:
+    return Failed(segment, (Fault("missing_rows", "It is listed, and the source has no rows of it."),))
 
 
 def job_params(config: JobConfig, segments: int, stale_before: datetime | None = None) -> dict[str, str]:

@@ -37,6 +37,8 @@ def spark_job(
     started, source = time.monotonic(), config.source
     if source.path is not None or source.url is not None:
         raise ConfigError("source: the DataFrame takes the place of path and url; leave them out")
+    if config.segments_from is not None:
+        raise ConfigError("segments_from: a DataFrame can be filtered before it comes here")
     if config.dry_run:
         raise ConfigError("dry_run: a DataFrame is trained and registered; set promote to false to promote nothing")
     training = train_dataframe(table, config)

@@ -78,16 +78,24 @@ class Keyless:
 class History:
     """A source that was read to its end. segments: how many there are, of those asked for; keyless: rows without.
 
-    dataset: all that was read.
+    dataset: all that was read. lacking: segments that were listed, and have no row; sorted.
     """
 
-    def __init__(self, names: Sequence[str], runs: Sequence[Run], keyless: Keyless, dataset: Dataset) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        runs: Sequence[Run],
+        keyless: Keyless,
+        dataset: Dataset,
+        lacking: Sequence[str] = (),
+    ) -> None:
         """names: the segments by the number that the runs' column segment gives them."""
         self._names, self._ranks = _in_order(names)
         self._runs = runs
         self.segments = len(names)
         self.keyless = keyless
         self.dataset = dataset
+        self.lacking = lacking
 
     def chunks(self, segments_per_chunk: int) -> Iterator[Chunk]:
         """Every row asked for, once, in chunks of whole segments sorted by name, full but for the last.
@@ -106,14 +114,15 @@ def open_history(
     extra_columns: Sequence[str] = (),
     patterns: Sequence[str] | None = None,
     left_out: Collection[str] = frozenset(),
+    listed: Collection[str] | None = None,
 ) -> Iterator[History]:
     """Read a source and part it by segment; what had to be set aside on disk is gone after the with block.
 
     patterns: the segments asked for, by name or glob; None: all, and the rows without one are counted. left_out:
-    segments whose rows are passed over, asked for or not.
+    segments whose rows are passed over, asked for or not. listed: the only ones that are meant; None: all.
     Raises SourceError when the source cannot be read, has no rows, or has no segment that a pattern matches.
     """
-    asked, keyless, read = _Asked(patterns, left_out), Keyless(), Fingerprint()
+    asked, keyless, read = _Asked(patterns, left_out, listed), Keyless(), Fingerprint()
     with _unnamed_file() as file, closing(read_batches(source, extra_columns)) as batches:
         runs = _Runs(asked, file)
         for batch in batches:
@@ -124,7 +133,7 @@ def open_history(
         asked.check()
         if patterns is None and not read.dataset.rows:
             raise SourceError("the source has no rows")
-        yield History(asked.names, runs.finish(), keyless, read.dataset)
+        yield History(asked.names, runs.finish(), keyless, read.dataset, asked.lacking)
 
 
 def _unnamed_file() -> IO[bytes]:
@@ -135,10 +144,13 @@ def _unnamed_file() -> IO[bytes]:
 class _Asked:
     """The segments asked for, numbered in the order in which they appear."""
 
-    def __init__(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> None:
+    def __init__(
+        self, patterns: Sequence[str] | None, left_out: Collection[str], listed: Collection[str] | None
+    ) -> None:
         self.names: list[str] = []
         self._patterns = patterns
         self._left_out = left_out
+        self._listed = listed
         self._unmatched = list(patterns or ())
         self._numbers: dict[str, int] = {}  # -1 for what is not asked for
 
@@ -157,10 +169,18 @@ class _Asked:
 
     def _number(self, name: str) -> int:
         if name not in self._numbers:
-            asked = (self._patterns is None or self._matches(name)) and name not in self._left_out
+            asked = (self._patterns is None or self._matches(name)) and self._is_meant(name)
             self._numbers[name] = len(self.names) if asked else -1
             self.names += [name] if asked else []
         return self._numbers[name]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is listed, of what was not left out, and was not met."""
+        return sorted({*(self._listed or ())} - self._numbers.keys() - {*self._left_out})
+
+    def _is_meant(self, name: str) -> bool:
+        return name not in self._left_out and (self._listed is None or name in self._listed)
 
     def _matches(self, name: str) -> bool:
         matching = {pattern for pattern in self._patterns or () if name == pattern or fnmatchcase(name, pattern)}
