@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli_keys import keys
+from cli_score import score
 
 if TYPE_CHECKING:
     from registry.registry import Registry
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
+app.command()(score)
 out = Console()
 err = Console(stderr=True)
 
@@ -52,6 +54,10 @@ Growth = Annotated[str | None, typer.Option(help="linear, logistic or flat.")]
 Cutoffs = Annotated[int | None, typer.Option(help="How many cutoffs the backtest rolls over; 0 for none.")]
 Horizon = Annotated[int | None, typer.Option(help="Rows that each backtest forecasts; one season by default.")]
 Only = Annotated[list[str] | None, typer.Option("--segment", "-s", help="Only segments that match; may be repeated.")]
+Listed = Annotated[
+    Path | None,
+    typer.Option("--segments-from", help="Only segments that this file lists, as `score --retrain-list` writes it."),
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; one a CPU, of the cluster if there is one.")]
 Engine = Annotated[str | None, typer.Option(help="What trains: local (processes here), ray or spark (a cluster).")]
 EngineAddress = Annotated[
@@ -90,6 +96,7 @@ def train(
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
+    segments_from: Listed = None,
     workers: Workers = None,
     engine: Engine = None,
     engine_address: EngineAddress = None,
@@ -124,8 +131,8 @@ def train(
 @app.command()
 def retrain(
     stale: Annotated[
-        str, typer.Option(help="Train what has seen nothing for so long, or has no champion: 12h, 7d, 2w.")
-    ],
+        str | None, typer.Option(help="Train what has seen nothing for so long, or has no champion: 12h, 7d, 2w.")
+    ] = None,
     config: Config = None,
     path: Csv = None,
     url: Url = None,
@@ -141,6 +148,7 @@ def retrain(
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
+    segments_from: Listed = None,
     workers: Workers = None,
     engine: Engine = None,
     engine_address: EngineAddress = None,
@@ -148,14 +156,17 @@ def retrain(
     report: ReportPath = None,
     tracking_uri: Uri = None,
 ) -> None:
-    """As train, but only for segments whose champion was trained through a date too long ago, or that have none."""
+    """As train, but only for segments whose champion is too old, or that have none, or that a list names."""
+    from training.errors import ConfigError
     from training.job import run_job
     from training.progress import progress_on_terminal
     from training.retrain import parse_age
 
     with _faults_told():
-        stale_before = datetime.now(UTC) - parse_age(stale)
+        stale_before = None if stale is None else datetime.now(UTC) - parse_age(stale)
         job = _job_config(locals(), {"promote": promote})
+        if stale_before is None and job.segments_from is None:
+            raise ConfigError("say what to train again: --stale 7d, --segments-from FILE, or both")
         registry = _registry(tracking_uri)
         with progress_on_terminal() as progress, _job_told() as begun:
             done = run_job(job, registry, progress, begun, stale_before)
@@ -179,6 +190,7 @@ def backtest(
     cutoffs: Cutoffs = None,
     horizon: Horizon = None,
     segment: Only = None,
+    segments_from: Listed = None,
     workers: Workers = None,
     engine: Engine = None,
     engine_address: EngineAddress = None,
@@ -354,6 +366,7 @@ def _job_config(options: dict[str, Any], more: dict[str, object]) -> JobConfig:
         "backtest.cutoffs": options["cutoffs"],
         "backtest.horizon": options["horizon"],
         "segments": tuple(options["segment"]) if options["segment"] else None,
+        "segments_from": options["segments_from"],
         "workers": options["workers"],
         "engine.name": options["engine"],
         "engine.address": options["engine_address"],

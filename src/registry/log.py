@@ -116,8 +116,8 @@ class JobLog:
                 tags=[RunTag(MLFLOW_LOGGED_ARTIFACTS, shown)] if tables else [],
             )
 
-    def log_data(self, data: TrainingData) -> None:
-        """Let the job's run name what it was trained on as an input. Raises RegistryUnavailable."""
+    def log_data(self, data: TrainingData, context: str = "training") -> None:
+        """Let the job's run name what it was trained on as an input, or scored with. Raises RegistryUnavailable."""
         columns = [{"name": name, "type": _MLFLOW_TYPES[kind]} for name, kind in data.columns.items()]
         dataset = Dataset(
             name=data.name,
@@ -127,9 +127,9 @@ class JobLog:
             schema=json.dumps({"mlflow_colspec": columns}),
             profile=json.dumps(data.profile),
         )
-        context = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
         with writing():
-            self._client.log_inputs(self.run_id, [DatasetInput(dataset, context)])
+            self._client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
 
     def _start(self, name: str, params: Mapping[str, object]) -> str:
         run_id = str(self._client.create_run(self.experiment, tags={MLFLOW_RUN_NAME: name}, run_name=name).info.run_id)

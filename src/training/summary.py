@@ -70,7 +70,7 @@ def _write_tables(ledger: Ledger, folder: Path) -> None:
         for reports in _in_batches(ledger):
             file.write_batch(pa.RecordBatch.from_pylist([_row(report) for report in reports], schema))
     rows = [_row(report) for report in nlargest(_SHOWN_ROWS, ledger, key=_badness)]
-    data = [[_shown(row.get(name)) for name in schema.names] for row in rows]
+    data = [[shown(row.get(name)) for name in schema.names] for row in rows]
     text = json.dumps({"columns": schema.names, "data": data}, allow_nan=False)
     (folder / SHOWN_TABLE).write_text(text, encoding="utf-8")
 
@@ -111,18 +111,18 @@ def _row(report: SegmentReport) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(report, name) for name in (*_TEXTS, "version", "rows")}
     row |= {name: " ".join(row[name]) for name in ("reasons", "notes")}
     row["faults"] = " ".join(fault.message for fault in report.faults)
-    row |= {name: _storable(row[name]) for name in _TEXTS if row[name] is not None}
+    row |= {name: storable(row[name]) for name in _TEXTS if row[name] is not None}
     for rival in RIVALS:
         row |= {f"{_PREFIXES[rival]}{name}": value for name, value in getattr(report, rival).items()}
     return row
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Without half characters, which a file cannot hold."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
     """A cell for people: four digits of a number, and nothing for one that is not finite."""
     if not isinstance(value, float):
         return value
