@@ -62,7 +62,10 @@ def mlflow_server(session_postgres_url: str, tmp_path_factory: pytest.TempPathFa
     artifacts = tmp_path_factory.mktemp("mlflow-artifacts")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"]
     command += ["--backend-store-uri", session_postgres_url, "--artifacts-destination", artifacts.as_uri()]
-    with running(command, ready="/health", cwd=artifacts) as url:
+    # Webhooks to this machine, and to those that a test registered just now.
+    hooks = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
+    hooks |= {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
+    with running(command, ready="/health", cwd=artifacts, env=hooks) as url:
         yield url
 
 

@@ -28,6 +28,10 @@ class Watch(Protocol):
     def changes(self) -> Changes | None:
         """What has changed since the last call, None for nothing; the first call names all champions."""
 
+    def look_at(self, segments: Sequence[str]) -> Changes | None:
+        """What has changed of these segments, some tens at most, after changes() was called once; it costs a question
+        each. Nothing is looked at where all changes are seen at the next look anyway."""
+
     def describe(self, segments: Sequence[str]) -> list[Champion]:
         """The present champions of these segments, some hundreds at most; those without one are left out."""
 

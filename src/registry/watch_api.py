@@ -45,15 +45,23 @@ class ApiWatch:
         self._turn_page()
         if self._in_pages:
             self._look_at_newest()
-        changed, self._changed = self._changed, {}
-        named = [mark for mark in changed.values() if mark is not None]
-        return Changes(named, [segment for segment, mark in changed.items() if mark is None]) if changed else None
+        return self._told()
+
+    def look_at(self, segments: Sequence[str]) -> Changes | None:
+        for segment in segments:
+            self._note(segment, self._ask(segment))
+        return self._told()
 
     def describe(self, segments: Sequence[str]) -> list[Champion]:
         return [champion for segment in segments if (champion := self._describe(segment))]
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _told(self) -> Changes | None:
+        changed, self._changed = self._changed, {}
+        named = [mark for mark in changed.values() if mark is not None]
+        return Changes(named, [segment for segment, mark in changed.items() if mark is None]) if changed else None
 
     def _describe(self, segment: str) -> Champion | None:
         mark = self._ask(segment)

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from serving import hooks
 from serving.access import Caller
 from serving.compression import compressed
 from serving.gate import Gate
@@ -25,6 +26,7 @@ from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.outcomes import INTERNAL_ERROR, Outcome, Refusal, Refused
 from serving.problems import as_problem, from_validation, problem_response
+from serving.rate import RateLimiter
 from serving.rendering import batch_json, forecast_json, problem_json
 from serving.schemas import BatchRequest, Fault, ForecastRequest, Health
 from serving.settings import Settings
@@ -47,6 +49,7 @@ class Backend(Protocol):
     def forecast(self, request: ForecastRequest) -> Awaitable[Outcome]: ...
     def models(self, limit: int, page_token: str | None, caller: Caller, *, rejected: bool) -> Awaitable[Page]: ...
     def model(self, model_id: str, caller: Caller) -> Awaitable[bytes]: ...
+    def hint(self, segment: str) -> Awaitable[None]: ...
     def health(self) -> Awaitable[Health]: ...
 
 
@@ -61,6 +64,7 @@ class ForecastApp:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._gate = Gate(settings)
+        self._hook_rate = RateLimiter()
         self._backend: Backend | None = None
         self._metrics: Metrics | None = None
         self._record: Record | None = None
@@ -70,6 +74,7 @@ class ForecastApp:
             "/health": _got(self._health),
             "/models": _got(self._admitted(self._models)),
             _ONE_MODEL: _got(self._admitted(self._model)),
+            "/hooks/mlflow": {} if settings.webhook_secret is None else {"POST": self._hook},
             "/metrics": _got(self._admitted(self._exposition)),
             "/openapi.json": _got(self._openapi),
         }
@@ -171,6 +176,19 @@ class ForecastApp:
             return problem_response(_FORBIDDEN)
         return Response(await self._ready.model(segment, caller), media_type="application/json")
 
+    async def _hook(self, request: Request) -> Response:
+        """A webhook of MLflow's, which shows its own signature instead of a key."""
+        secret = self._settings.webhook_secret
+        assert secret is not None
+        hooks.check_age(request.headers)
+        body = await self._body(request, hooks.MOST_BYTES)
+        hooks.check_signature(secret.get_secret_value(), request.headers, body)
+        if wait := self._hook_rate.take("mlflow", hooks.RATE):
+            raise Refused("rate_limited", "more deliveries than this worker takes", retry_after=wait)
+        if (segment := hooks.segment_in(body)) is not None:
+            await self._ready.hint(segment)
+        return Response(status_code=204)
+
     async def _health(self, _: Request) -> Response:
         return _json(await self._ready.health())
 
@@ -191,13 +209,12 @@ class ForecastApp:
 
     async def _read(self, request: Request, kind: type[Body]) -> Body:
         try:
-            return kind.model_validate_json(await self._body(request))
+            return kind.model_validate_json(await self._body(request, self._settings.max_body_bytes))
         except ValidationError as error:
             raise from_validation(error) from error
 
-    async def _body(self, request: Request) -> bytearray:
-        """Read the body, and stop where it grows too large."""
-        most = self._settings.max_body_bytes
+    async def _body(self, request: Request, most: int) -> bytearray:
+        """Read the body, and stop where it grows larger than `most` bytes."""
         declared = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > most:
             raise _too_large(most)

@@ -181,6 +181,18 @@ class WorkerBackend:
         known = None if champions is None else champions.listing.one(model_id, caller)
         return known or _described(await self._from_registry(lambda: self._registry.champion(model_id)))
 
+    async def hint(self, segment: str) -> None:
+        """Let the catalog's syncer look at a segment soon. Raises Refused where no hint can be left."""
+        if self._follower is None:
+            return
+        try:
+            taken = await asyncio.to_thread(self._follower.hint, segment)
+        except OSError as error:
+            log.warning("a hint that a champion has changed cannot be left: %s", error)
+            taken = False
+        if not taken:
+            raise Refused("overloaded", "too many changes are waiting to be looked at")
+
     async def health(self) -> Health:
         """Whether the registry answers, and how the catalog follows it."""
         fault = await self._registry_fault()

@@ -17,6 +17,7 @@ from registry.store import without_password
 from serving.board import Board, Notice
 from serving.champions import Champions
 from serving.check_pool import CheckPool
+from serving.hints import Hints
 from serving.settings import Settings
 from serving.snapshot import MAGIC, open_snapshot
 from serving.syncer import Syncer
@@ -25,6 +26,7 @@ log = logging.getLogger("serving.follower")
 
 AUTO = "auto"
 _LOOK_SECONDS = 0.2  # between two looks at the file and at the lock
+_HINTS = 50  # that the syncer follows at such a look: a question each
 
 
 class Follower:
@@ -41,6 +43,7 @@ class Follower:
         self._identity: tuple[int, ...] | None = None
         self._path: Path | None = None
         self._board: Board | None = None
+        self._hints: Hints | None = None
         self._pool = CheckPool(registry.uri, settings.check_processes)
         self._syncer: Syncer | None = None
         self._next_step = 0.0
@@ -61,6 +64,13 @@ class Follower:
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._hints is not None:
+            hints, self._hints = self._hints, None
+            hints.close()
+
+    def hint(self, segment: str) -> bool:
+        """Let this host's syncer look at a segment soon; False where it has too many to look at. Raises OSError."""
+        return self._hints is None or self._hints.add(segment)
 
     @property
     def follows(self) -> bool:
@@ -94,6 +104,7 @@ class Follower:
     def _open(self) -> None:
         if self._board is None:
             self._path = _file_in(_folder(self._settings.snapshot_dir), self._registry.uri)
+            self._hints = Hints(self._path.with_suffix(".hints"))
             self._board = Board(self._path.with_suffix(".lock"))
 
     def _refresh(self) -> None:
@@ -111,7 +122,9 @@ class Follower:
     def _sync(self) -> None:
         assert self._path is not None
         assert self._board is not None
-        if time.monotonic() < self._next_step or not self._board.acquire():
+        assert self._hints is not None
+        hinted, due = self._hints.waiting, time.monotonic() >= self._next_step
+        if not (hinted or due) or not self._board.acquire():
             return
         if self._syncer is None:
             from registry.watch import open_watch  # MLflow with it, which only the syncer needs
@@ -125,7 +138,10 @@ class Follower:
                 without_password(self._registry.uri),
                 self._settings.poll_seconds,
             )
-        self._next_step = self._syncer.step() + time.monotonic()
+        if due:
+            self._next_step = self._syncer.step() + time.monotonic()
+        if hinted:
+            self._syncer.look_at(self._hints.take(_HINTS))
         self._refresh()
 
 

@@ -75,6 +75,7 @@ def openapi_document() -> dict[str, Any]:
                     "model", "One segment's champion", "ServedModel", (*_ADMISSION, "404", "500", "503"), _MODEL_ID
                 )
             },
+            "/hooks/mlflow": {"post": _HOOK},
             "/health": {"get": {**_got("health", "How the service is", "Health", ("500", "503")), "security": []}},
         },
         # An empty requirement: a service that asks for no keys serves its own machine without.
@@ -135,6 +136,16 @@ _FROM_THE_LIST = {
 }
 
 
+def _signed(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": description,
+    }
+
+
 def _posted(operation: str, summary: str, body: str, examples: dict[str, Any], *answers: str) -> dict[str, Any]:
     (content,) = _content(body).values()
     return {
@@ -168,8 +179,9 @@ def _linked(operation: dict[str, Any], links: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(answers: tuple[str, ...], refusals: tuple[str, ...]) -> dict[str, Any]:
     problem = _content("Problem", media_type="application/problem+json")
+    answered = {"200": {"description": "The answer.", "content": _content(*answers)}} if answers else {}
     return {
-        "200": {"description": "The answer.", "content": _content(*answers)},
+        **answered,
         **{status: {"description": _REFUSALS[status], "content": problem} for status in refusals},
     }
 
@@ -177,6 +189,24 @@ def _responses(answers: tuple[str, ...], refusals: tuple[str, ...]) -> dict[str,
 def _content(*schemas: str, media_type: str = "application/json") -> dict[str, Any]:
     either = [{"$ref": f"#/components/schemas/{schema}"} for schema in schemas]
     return {media_type: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
+
+
+_HOOK = {
+    "operationId": "mlflowHook",
+    "summary": "A webhook of MLflow's: the champion of a segment has changed",
+    "description": "Not there without FORECAST_WEBHOOK_SECRET. A hint, and nothing more: the registry is asked.",
+    "parameters": [
+        _signed("X-MLflow-Signature", "v1, and base64 of the HMAC-SHA256 of id.timestamp.body."),
+        _signed("X-MLflow-Delivery-Id", "The id."),
+        _signed("X-MLflow-Timestamp", "The timestamp, in seconds since 1970; five minutes old at most."),
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+    "responses": {
+        "204": {"description": "Taken, or of no interest."},
+        **_responses((), ("401", "404", "413", "429", "500", "503")),
+    },
+    "security": [],
+}
 
 
 if __name__ == "__main__":

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     log_buffer: int = Field(
         1_000_000, ge=1, description="Most forecast rows that a worker keeps while that database is away."
     )
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=16, description="Secret by which MLflow signs what it posts to /hooks/mlflow."
+    )
+
     access_log: bool = Field(False, description="Whether every request gets a line in the log.")
     log_format: Literal["text", "json"] = Field("text", description="How the log is written; json: an object a line.")
     tracing: bool = Field(False, description="Whether requests are traced with OpenTelemetry.")

@@ -89,9 +89,18 @@ class Syncer:
         Nothing is raised: whatever fails is told on the board and tried again, and the snapshot stays as it was.
         """
         began = time.monotonic()
+        wrote = self._follow(lambda watch: watch.changes())
+        return self._rest(time.monotonic() - began, wrote)
+
+    def look_at(self, segments: Sequence[str]) -> None:
+        """The same for some segments alone, out of turn, because somebody says that their champions have changed."""
+        if self._watch is not None:  # else the next step names all champions
+            self._follow(lambda watch: watch.look_at(segments))
+
+    def _follow(self, look: Callable[[Watch], Changes | None]) -> bool:
         notice = self._board.read()
         try:
-            wrote = self._advance()
+            wrote = self._advance(look)
             notice = Notice(checked_at=_now(), errors=notice.errors, waiting=len(self._waiting))
             self._failures = 0
         except Exception as error:
@@ -103,13 +112,13 @@ class Syncer:
             wrote = False
             self._forget_watch()
         self._board.write(notice)
-        return self._rest(time.monotonic() - began, wrote)
+        return wrote
 
-    def _advance(self) -> bool:
+    def _advance(self, look: Callable[[Watch], Changes | None]) -> bool:
         """Follow the registry a step; whether that took a new snapshot."""
         if self._watch is None:
             self._watch = self._open_watch()
-        changes = self._watch.changes()
+        changes = look(self._watch)
         if changes is not None:
             self._note(changes)
         news = self._read(self._watch)

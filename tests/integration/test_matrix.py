@@ -33,6 +33,7 @@ STRANGERS = (
 KNOWN = ("his key", "another's key", "no inline", "metrics", "his token", "another's token")
 _REFUSED = dict.fromkeys(STRANGERS, 401)
 _OPEN = dict.fromkeys((*STRANGERS, *KNOWN), 200)
+_SIGNED_ONLY = dict.fromkeys((*STRANGERS, *KNOWN), 401)
 
 
 def _row(**known: Any) -> dict[str, Any]:
@@ -72,6 +73,7 @@ MATRIX: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("GET", "/metrics", {}, _METRICS),
     ("GET", "/health", {}, _OPEN),
     ("GET", "/openapi.json", {}, _OPEN),
+    ("POST", "/hooks/mlflow", {"json": {"data": {"name": f"forecast.{HIS}", "alias": "champion"}}}, _SIGNED_ONLY),
 ]
 
 
@@ -108,8 +110,8 @@ def app(empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPathFa
         "an unsigned token": jwt.encode(claims, None, "none"),
     }
     headers = {name: {"Authorization": f"Bearer {credential}"} for name, credential in {**keys, **tokens}.items()}
-    headers["no key"] = {}
-    return _open(registry, headers, keys_file=path, jwt_issuer=ISSUER, jwt_secret=SECRET, timeout_seconds=60)
+    settings = {"keys_file": path, "jwt_issuer": ISSUER, "jwt_secret": SECRET, "webhook_secret": SECRET}
+    return _open(registry, {"no key": {}, **headers}, **settings, timeout_seconds=60)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from registry.names import model_name
 from registry.registry import CHAMPION, Registry
 from registry.versions import Champion
 from registry.watch import open_watch
+from registry.watch_api import ApiWatch
 from serving.board import Board
 from serving.checking import Checked, check
 from serving.snapshot import Snapshot, open_snapshot
@@ -337,6 +338,28 @@ def test_many_champions_are_read_in_portions(
     assert _versions(host.step())[late] == 2
     snapshot = host.step()
     assert (len(snapshot), snapshot.contents.complete, host.board.read().waiting) == (5, True, 0)
+
+
+def test_a_hint_is_followed_out_of_turn(
+    registry: Registry, host: Host, promote: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment that it names is read, and no other; a registry that is away is no worse for one."""
+    monkeypatch.setattr("tests.integration.test_syncer.open_watch", ApiWatch)
+    host.syncer.look_at(["a"])
+    assert not host.path.exists()
+    for segment in ("a", "b"):
+        promote(segment)
+    host.step()
+    for segment in ("a", "b"):
+        promote(segment)
+    host.read.clear()
+    host.syncer.look_at(["a", "nobody"])
+    assert _versions(open_snapshot(host.path)) == {"a": 2, "b": 1}
+    assert host.read == ["a"]
+    monkeypatch.setattr(ApiWatch, "look_at", lambda *_: registry.champion("never registered"))
+    host.syncer.look_at(["a"])
+    assert host.board.read().fault is not None
+    assert _versions(host.step()) == {"a": 2, "b": 2}
 
 
 def test_an_empty_registry_has_a_catalog(host: Host) -> None:

@@ -163,6 +163,26 @@ def test_a_random_history_is_followed(both_stores: Registry, watch: Watch) -> No
     assert _versions(held) == expected
 
 
+def test_a_hint_shows_a_change_before_its_page_has_its_turn(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the segments that it names, and where nothing changed it tells nothing."""
+    monkeypatch.setattr(watch_api, "_PAGE", 1)
+    watch, held = ApiWatch(registry), dict[str, Mark]()
+    for segment in ("a", "b", "c"):
+        _add(registry, segment)
+        _add(registry, segment)
+    _apply(watch.changes(), held)
+    registry.client.set_registered_model_alias(model_name("b"), CHAMPION, "1")
+    registry.client.delete_registered_model_alias(model_name("c"), CHAMPION)
+    assert watch.look_at(["a", "nobody"]) is None
+    _apply(watch.look_at(["c", "b"]), held)
+    assert _versions(held) == {"a": 2, "b": 1}
+    assert watch.look_at(["c", "b"]) is None
+    _follow(watch, held)
+    assert _versions(held) == {"a": 2, "b": 1}
+
+
 def test_a_database_file_that_goes_or_is_another_is_noticed(registry: Registry, empty_store: Path) -> None:
     """An SQLite that is gone is not made anew; one that was put in its place is read."""
     _add(registry, "a")

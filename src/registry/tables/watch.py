@@ -71,6 +71,9 @@ class TableWatch:
         gone = {mark.segment for line in before - lines if (mark := _mark(line))}
         return Changes(named, sorted(gone - present))
 
+    def look_at(self, segments: Sequence[str]) -> Changes | None:  # noqa: ARG002
+        return None
+
     def describe(self, segments: Sequence[str]) -> list[Champion]:
         with self._asking() as connection:
             return champions_named(connection, [model_name(segment) for segment in segments])
