@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from serving import hooks
+from serving import arrow, hooks
 from serving.access import Caller
 from serving.compression import compressed
 from serving.gate import Gate
@@ -145,12 +145,17 @@ class ForecastApp:
             raise _over_limit("requests", f"{len(batch.requests)} requests; this service takes {most} at once")
         for number, asked in enumerate(batch.requests):
             self._check_limits(asked, f"requests.{number}.")
+        as_arrow = arrow.is_wanted(request.headers.get("accept", ""))
+        if as_arrow:
+            arrow.check(batch)
         self._gate.charge(caller, len(batch.requests) - 1)
         outcomes = await self._within_time(asyncio.gather(*(self._outcome(asked, caller) for asked in batch.requests)))
         if self._metrics is not None:
             self._metrics.count_outcomes(map(_name_of, outcomes))
         if self._record is not None:
             self._record(batch.requests, outcomes, caller)
+        if as_arrow:
+            return Response(await asyncio.to_thread(arrow.batch_stream, outcomes), media_type=arrow.MEDIA_TYPE)
         return await compressed(request, batch_json(await _rendered(batch.requests, outcomes)))
 
     def _outcome(self, asked: ForecastRequest, caller: Caller) -> Awaitable[Outcome]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving import schemas
+from serving import arrow, schemas
 
 _TYPES: tuple[type[BaseModel], ...] = (
     schemas.ForecastRequest,
@@ -58,8 +58,8 @@ def openapi_document() -> dict[str, Any]:
                 )
             },
             "/forecast/batch": {
-                "post": _posted(
-                    "forecastBatch", "Forecast several segments", "BatchRequest", _TOGETHER, "BatchResponse"
+                "post": _also_as_arrow(
+                    _posted("forecastBatch", "Forecast several segments", "BatchRequest", _TOGETHER, "BatchResponse")
                 )
             },
             "/models": {
@@ -169,6 +169,19 @@ def _got(
         **({"parameters": parameters} if parameters else {}),
         "responses": _responses((answer,), refusals),
     }
+
+
+def _also_as_arrow(operation: dict[str, Any]) -> dict[str, Any]:
+    """The operation, for those whose Accept names Arrow's stream."""
+    said = (
+        "An IPC stream with the columns request (int32, the place in requests), model_id (dictionary of strings), ds "
+        "(timestamp[us]), yhat, yhat_lower and yhat_upper (float64). The schema's metadata has results: a JSON list "
+        "with a Problem, or a Forecast without its rows, for each request."
+    )
+    operation["responses"]["200"]["content"][arrow.MEDIA_TYPE] = {"schema": {"description": said}}
+    problem = _content("Problem", media_type="application/problem+json")
+    operation["responses"]["406"] = {"description": "Arrow is asked for where there is no pyarrow.", "content": problem}
+    return operation
 
 
 def _linked(operation: dict[str, Any], links: dict[str, Any]) -> dict[str, Any]:

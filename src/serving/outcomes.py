@@ -25,6 +25,7 @@ Code = Literal[
     "unknown_version",
     "not_found",
     "method_not_allowed",
+    "not_acceptable",
     "body_too_large",
     "model_unavailable",
     "registry_unavailable",

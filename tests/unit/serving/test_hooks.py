@@ -45,7 +45,7 @@ class App:
     def post(self, headers: dict[str, str], body: bytes) -> httpx.Response:
         async def once() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=("192.0.2.7", 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.post("/hooks/mlflow", content=body, headers=headers)
 
         return asyncio.run(once())
