@@ -29,6 +29,16 @@ for name in [name for name in os.environ if name.startswith("FORECAST_")]:
     del os.environ[name]  # a developer's own keys, for one, would let no test in
 
 
+@pytest.fixture(autouse=True)
+def _no_store_stays_named() -> Iterator[None]:
+    """What a test names to MLflow for the whole process, MLflow names to every child of later tests."""
+    yield
+    if (mlflow := sys.modules.get("mlflow")) is not None:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri("")
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+
 @pytest.fixture(scope="session")
 def postgres_admin() -> Iterator[str]:
     """The URL of a PostgreSQL server where databases may be created."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +22,9 @@ from registry.records import SegmentRecord, checked, failed_run, run_tags
 from registry.registry import Registry
 from registry.store import DATABASE_SCHEMES, quiet_mlflow
 from registry.versions import ModelVersion
+
+_VARIABLE = "MLFLOW_TRACKING_URI"
+_NAMING = threading.Lock()  # one store at a time is named
 
 
 class ApiWriter:
@@ -104,10 +109,6 @@ class ApiWriter:
     def _register(self, record: SegmentRecord, run_id: str, model_id: str) -> MlflowVersion:
         """Create the version, and the registered model before its first."""
         tracked_by_database = self._registry.uri.startswith(DATABASE_SCHEMES)
-        if tracked_by_database:
-            # MLflow's database store looks the model up in the store that is set globally.
-            mlflow.set_tracking_uri(self._registry.uri)
-            mlflow.set_registry_uri(self._registry.uri)
         try:
             version = self._number(record, run_id, model_id)
         except MlflowException as error:
@@ -122,9 +123,10 @@ class ApiWriter:
         return version
 
     def _number(self, record: SegmentRecord, run_id: str, model_id: str) -> MlflowVersion:
-        return self._client.create_model_version(
-            record.name, f"models:/{model_id}", run_id=run_id, tags=dict(record.tags), model_id=model_id
-        )
+        with _named(self._registry.uri):
+            return self._client.create_model_version(
+                record.name, f"models:/{model_id}", run_id=run_id, tags=dict(record.tags), model_id=model_id
+            )
 
     def _create_registered_model(self, name: str) -> None:
         try:
@@ -137,6 +139,28 @@ class ApiWriter:
 def link(name: str, version: int) -> str:
     """The tag by which MLflow's pages go from a logged model to its version."""
     return json.dumps([{"name": name, "version": version}])
+
+
+@contextmanager
+def _named(uri: str) -> Iterator[None]:
+    """Name the store to MLflow for as long as a version is made, and put back what was named before.
+
+    A database's own code looks the logged model up in whatever store is named for the whole process, and MLflow hands
+    that name to every child.
+    """
+    if not uri.startswith(DATABASE_SCHEMES):
+        yield
+        return
+    with _NAMING:
+        before = os.environ.get(_VARIABLE)  # which follows what is named in the process
+        mlflow.set_tracking_uri(uri)
+        try:
+            yield
+        finally:
+            if before is None:
+                mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+            else:
+                mlflow.set_tracking_uri(before)
 
 
 @contextmanager

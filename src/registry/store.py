@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path("mlruns")
 _KNOCK_SECONDS = 5
+_LOCKS = 64  # stores that share one wait for each other, for a second or two
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -88,10 +90,24 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     if not uri.startswith(DATABASE_SCHEMES):
         yield
         return
-    name = f"prophet-serving-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("a") as lock:
+    # A file for each store would stay for good: removing one that others wait for would let two in.
+    number = hashlib.sha256(uri.encode()).digest()[0] % _LOCKS
+    with (own_folder() / f"opening-{number:02d}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # closing the file lets go of it
         yield
+
+
+def own_folder() -> Path:
+    """A folder in the temp folder for what this user's processes share.
+
+    Raises OSError where it cannot be made, or is not this user's alone.
+    """
+    path = Path(tempfile.gettempdir()) / f"prophet-serving-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{path} is no folder of this user's own")
+    return path
 
 
 def ensure_experiment(client: MlflowClient, uri: str, name: str) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import stat
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 from forecasting.errors import ModelError
 from registry.registry import Registry
-from registry.store import without_password
+from registry.store import own_folder, without_password
 from serving.board import Board, Notice
 from serving.champions import Champions
 from serving.check_pool import CheckPool
@@ -147,15 +144,13 @@ class Follower:
 
 def _folder(wanted: str) -> Path:
     """The folder for snapshots, made where it is not there. Raises OSError where it cannot be made, or trusted."""
-    if wanted != AUTO:
-        path = Path(wanted)
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-    path = Path(tempfile.gettempdir()) / f"prophet-serving-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(f"{path} is no folder of this user's own: set FORECAST_SNAPSHOT_DIR")
+    if wanted == AUTO:
+        try:
+            return own_folder()
+        except OSError as error:
+            raise PermissionError(f"{error}: set FORECAST_SNAPSHOT_DIR") from error
+    path = Path(wanted)
+    path.mkdir(parents=True, exist_ok=True)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -33,9 +32,6 @@ mlflow.MlflowClient().set_registered_model_alias("forecast." + segment, "champio
 for yhat in m.predict(m.make_future_dataframe(10, include_history=False))["yhat"]:
     print(repr(float(yhat)))
 """
-
-
-_STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 @dataclass(frozen=True)
@@ -91,12 +87,9 @@ def service(sqlite_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def log_from_notebook(store: str, segment: str, slope: float, cwd: Path) -> list[float]:
     """Log, register and promote a model in a process of its own; gives Prophet's own ten next yhat."""
-    # Whoever names a store in this process names it to MLflow in every child.
-    environment = {name: value for name, value in os.environ.items() if name not in _STORES}
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK, store, segment, str(slope)],
         cwd=cwd,
-        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -147,6 +147,21 @@ def test_only_what_is_to_be_promoted_becomes_the_champion(
     assert registry.aliases("a") == {"champion": 1, "challenger": 4}
 
 
+def test_no_store_stays_named_to_mlflow(registry: Registry, job: JobLog, prophet: Prophet, tmp_path: Path) -> None:
+    """What was named before is named again: MLflow hands the name to every child of this process."""
+    writer = ApiWriter(registry, job.run_id, job.experiment)
+    for named in (None, f"sqlite:///{tmp_path}/another.db"):
+        if named is not None:
+            mlflow.set_tracking_uri(named)
+        before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+        assert before["MLFLOW_TRACKING_URI"] == named
+        written(writer, record_of(prophet, "a"))
+        assert {name: os.environ.get(name) for name in before} == before
+        assert mlflow.is_tracking_uri_set() is (named is not None)
+    assert mlflow.get_tracking_uri() == named
+    assert registry.champion("a").version == 2
+
+
 def test_only_the_newest_promotions_are_kept(registry: Registry, job: JobLog, prophet: Prophet) -> None:
     """And they stay in order where another host's clock was ahead."""
     name = model_name("a")
