@@ -56,9 +56,17 @@ _HOP_TRIES = 3
 _NICE = 5
 _LOG_GRACE = 4.0  # seconds that the end of a worker waits for the forecast log's database
 
+# Where spans go is OpenTelemetry's own to say: OTEL_EXPORTER_OTLP_ENDPOINT and its like.
+_TRACED = {
+    "exporter_type": "otlp",
+    "otlp": {"protocol": "http"},
+    "sample_rate": settings.tracing_rate,
+    "excluded_urls": ["/livez", "/readyz", "/healthz", "/health", "/metrics"],
+}
+
 # Each costs more than a forecast does: docs/decisions/0012-lean-services.md. We log requests ourselves, if asked to.
 _LEAN = {
-    "tracing": {} if settings.tracing else {"excluded_urls": [".*"]},
+    "tracing": _TRACED if settings.tracing else {"excluded_urls": [".*"]},
     "logging": {"access": {"enabled": False}},
 }
 

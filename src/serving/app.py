@@ -186,7 +186,7 @@ class ForecastApp:
         secret = self._settings.webhook_secret
         assert secret is not None
         hooks.check_age(request.headers)
-        body = await self._body(request, hooks.MOST_BYTES)
+        body = bytes(await self._body(request, hooks.MOST_BYTES))
         hooks.check_signature(secret.get_secret_value(), request.headers, body)
         if wait := self._hook_rate.take("mlflow", hooks.RATE):
             raise Refused("rate_limited", "more deliveries than this worker takes", retry_after=wait)

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     access_log: bool = Field(False, description="Whether every request gets a line in the log.")
     log_format: Literal["text", "json"] = Field("text", description="How the log is written; json: an object a line.")
     tracing: bool = Field(False, description="Whether requests are traced with OpenTelemetry.")
+    tracing_rate: float = Field(1.0, ge=0, le=1, description="Share of requests traced whose callers do not decide it.")
 
     @property
     def mode(self) -> Mode:
