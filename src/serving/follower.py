@@ -101,7 +101,7 @@ class Follower:
     def _open(self) -> None:
         if self._board is None:
             self._path = _file_in(_folder(self._settings.snapshot_dir), self._registry.uri)
-            self._hints = Hints(self._path.with_suffix(".hints"))
+            self._hints = self._hints or Hints(self._path.with_suffix(".hints"))
             self._board = Board(self._path.with_suffix(".lock"))
 
     def _refresh(self) -> None:
