@@ -111,7 +111,8 @@ def app(empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPathFa
     }
     headers = {name: {"Authorization": f"Bearer {credential}"} for name, credential in {**keys, **tokens}.items()}
     settings = {"keys_file": path, "jwt_issuer": ISSUER, "jwt_secret": SECRET, "webhook_secret": SECRET}
-    return _open(registry, {"no key": {}, **headers}, **settings, timeout_seconds=60)
+    settings |= {"timeout_seconds": 120.0}  # whoever is to be answered is, on a machine with other things to do as well
+    return _open(registry, {"no key": {}, **headers}, **settings)
 
 
 @pytest.mark.parametrize(
