@@ -20,7 +20,7 @@ def test_every_metric_is_documented_with_its_kind_and_labels(
     """After one request of each kind."""
     log_from_notebook(sqlite_store, "watched", 1.0, tmp_path)
     service.until(lambda answer: answer.status_code == 200, seconds=60, model_id="watched")
-    assert service.forecast(data=DAYS).status_code == 200
+    service.until(lambda answer: answer.status_code == 200, seconds=120, data=DAYS)
     text = service.http.get("/metrics").text
     told: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):

@@ -73,6 +73,7 @@ def test_a_request_is_one_trace_from_its_caller_to_the_runner(
     """The caller's traceparent is kept, and what the caller does not trace, nobody does; no probe is traced."""
     environment = {
         "FORECAST_TRACING": "true",
+        "FORECAST_TIMEOUT_SECONDS": "120",  # a first fit takes its time on a busy machine
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
     }
