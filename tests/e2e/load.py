@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.e2e.waiting import until
 
 CONNECTIONS = 32
+PATHS = ("/forecast", "/forecast/batch", "/forecast?inline")
 _ROOT = Path(__file__).resolve().parents[2]
 
 Known = Mapping[str, Mapping[int, list[float]]]  # segment, version: its yhat

@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import os
+import random
 import signal
 import sys
 import time
@@ -24,7 +25,7 @@ import aiohttp
 PATIENCE = 60.0  # seconds for one answer
 _TOLD_EVERY = 0.1  # seconds
 _REMEMBERED = 20  # failures, word for word
-_DAYS = 40  # of inline history
+_DAYS = [f"2024-01-{day:02d}" for day in range(1, 32)]  # of inline history
 _LATER = ("overloaded", "timeout")  # what a history may be answered while its runner is away
 
 Ask = tuple[str, Any, Callable[[Any], str | None]]  # a path, a body, and what is wrong with a good answer to it
@@ -130,11 +131,8 @@ class Callers:
             return None if good else f"{rows}"
 
         for number in self._numbers:
-            rows = [
-                {"ds": f"2024-01-{day + 1:02d}" if day < 31 else f"2024-02-{day - 30:02d}", "y": day + number % 997}
-                for day in range(_DAYS)
-            ]
-            rows[-1]["y"] = number
+            chance = random.Random(number)
+            rows = [{"ds": day, "y": chance.gauss(100, 10)} for day in _DAYS]
             yield "/forecast?inline", {"model_id": "inline", "periods": 3, "data": rows}, fault_of
 
     def _fault_of_forecast(self, segment: str) -> Callable[[Any], str | None]:
