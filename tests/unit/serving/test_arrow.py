@@ -33,7 +33,7 @@ class Backend:
         hours = np.datetime64("1969-12-31T22:00:00") + np.arange(n).astype("m8[h]")
         numbers = [(random.normal(size=n) * 10.0 ** random.integers(-300, 300, n)).tolist() for _ in range(3)]
         ds = (hours if request.model_id.startswith("hourly") else days).astype(str).tolist()
-        return Answer(request.model_id, TIME, json.dumps(MODEL).encode(), ds, *numbers)
+        return Answer(request.model_id, TIME, json.dumps(MODEL).encode(), ds, *numbers, interval_width=0.8)
 
 
 def _ask(asked: list[dict[str, object]], accept: str = MEDIA_TYPE) -> httpx.Response:
