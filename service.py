@@ -53,7 +53,6 @@ KEEP_CONNECTIONS = {"max_requests": 10**12, "max_age": 1e9}
 
 _HOP_TRIES = 3
 
-_NICE = 5
 _LOG_GRACE = 4.0  # seconds that the end of a worker waits for the forecast log's database
 
 # Where spans go is OpenTelemetry's own to say: OTEL_EXPORTER_OTLP_ENDPOINT and its like.

@@ -30,9 +30,15 @@ MIX: list[tuple[dict, int]] = [
 ]
 
 
+def _fresh(number: int) -> list[dict]:
+    """A history that nobody has sent yet, and that has to be fitted."""
+    return [{**DAYS[0], "y": float(time.time_ns() % 10**9 + number)}, *DAYS[1:]]
+
+
 async def _bombard(url: str, seconds: float) -> list[tuple[dict, int, httpx.Response]]:
     answers: list[tuple[dict, int, httpx.Response]] = []
     deadline = time.monotonic() + seconds
+    numbers = itertools.count()
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
 
@@ -40,7 +46,8 @@ async def _bombard(url: str, seconds: float) -> list[tuple[dict, int, httpx.Resp
             for body, status in itertools.islice(itertools.cycle(MIX), first, None):
                 if time.monotonic() > deadline:
                     return
-                answers.append((body, status, await client.post("/forecast", json=body)))
+                sent = {**body, "data": _fresh(next(numbers))} if body.get("data") == DAYS else body
+                answers.append((body, status, await client.post("/forecast", json=sent)))
 
         await asyncio.gather(*(caller(number) for number in range(CONNECTIONS)))
     return answers
@@ -61,13 +68,15 @@ def _hold_under_load(service: Service, store: str, cwd: Path, seconds: float) ->
             assert len(forecast) == body["periods"]
             if "model_id" in body:
                 assert [row["yhat"] for row in forecast[:3]] == pytest.approx(yhat[:3], rel=1e-9)
+    many = {"requests": [{"data": _fresh(number), "periods": 1} for number in range(40)]}
+    assert all("forecast" in result for result in service.http.post("/forecast/batch", json=many).json()["results"])
     assert _batches_above_one(service.http.get("/metrics").text) > 0
 
 
 def _batches_above_one(metrics: str) -> float:
-    """How many batches the runners' batchers made of more than one request."""
+    """How many calls brought a runner more than one history."""
     found = {"1.0": 0.0, "+Inf": 0.0}
-    pattern = r'^bentoml_service_adaptive_batch_size_bucket\{.*le="(1\.0|\+Inf)".*\} (\S+)$'
+    pattern = r'^forecast_runner_batch_size_bucket\{.*le="(1\.0|\+Inf)".*\} (\S+)$'
     for edge, count in re.findall(pattern, metrics, re.MULTILINE):
         found[edge] += float(count)
     return found["+Inf"] - found["1.0"]
