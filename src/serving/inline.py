@@ -30,11 +30,21 @@ class InlineFits:
     def __init__(self) -> None:
         # These compile, with packages that HTTP workers have no use for.
         from forecasting.choice import choose, chosen_model
+        from forecasting.configuration import Configuration
         from forecasting.past import Past
+        from forecasting.solver import SOLVER
+
+        plan = Plan()
+        usual = Configuration(model=plan.model, recipes=(plan.recipe,))
 
         def fit(history: History) -> Fitted:
             past = Past.of(history)
-            return chosen_model(past, choose(past, Plan()))
+            model = past.fit(usual)  # kept in `past`: the choice below does not fit it again
+            if model.solver != SOLVER:
+                # Without noise in it, a history leaves a backtest nothing to choose by and its interval no width; and
+                # cmdstan, which fits such ones, would take seconds for all cutoffs, in which a runner is held up.
+                return model
+            return chosen_model(past, choose(past, plan))
 
         self._fit = fit
         # Small matrices gain nothing from threads, and lose much where runners fight for the same cores.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from forecasting.fit import _Fitter
 from registry.registry import Registry
 from serving.backend import WorkerBackend
 from serving.metrics import Metrics
@@ -32,16 +34,19 @@ def _series() -> dict[str, tuple[list[str], list[float]]]:
     month = np.arange(60)
     monthly = 200 + month + 40 * np.sin(2 * np.pi * month / 12) + random.normal(0, 8, 60)
     hour = np.arange(24 * 9)
+    hourly = 10 + np.sin(hour * np.pi / 12) + random.normal(0, 0.1, 24 * 9)
     gaps = [text for place, text in enumerate(_dates("2023-01-01", 130, "D")) if place % 11]
     return {
         "two years of days": (_dates("2023-01-01", 731, "D"), daily.tolist()),
         "months": (_dates("2019-01-01", 60, "MS"), monthly.tolist()),
         "negative": (_dates("2023-01-02", 90, "W-MON"), (walk[:90] - 50).tolist()),
-        "hours": (_dates("2024-03-01", 24 * 9, "h"), (10 + np.sin(hour * np.pi / 12)).tolist()),
+        "hours": (
+            _dates("2024-03-01", 24 * 9, "h"),
+            hourly.tolist(),
+        ),
         "gaps": (gaps, (daily[: len(gaps)]).round(1).tolist()),
         "too short for a backtest": (_dates("2024-01-01", 12, "D"), walk[:12].tolist()),
         "two points": (_dates("2024-01-01", 2, "D"), [3.0, 5.0]),
-        "constant": (_dates("2024-01-01", 60, "D"), [7.0] * 60),
         **{
             f"walk {seed}": (
                 _dates("2023-06-01", 120, "D"),
@@ -108,6 +113,22 @@ def test_an_inline_history_gets_what_a_champion_trained_on_it_would_say(registry
             assert ours.model.version is None
     recipes = {registry.version(key, 1).tags["forecast.recipe"] for key in series}
     assert recipes == {"damped-average", "stock"}
+
+
+@pytest.mark.parametrize("season", [1, 7])
+def test_a_history_without_noise_is_fitted_once(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, season: int
+) -> None:
+    """The exact solver has no optimum for it, and cmdstan would take seconds for all of a backtest's cutoffs."""
+    fits: list[int] = []
+    actual = _Fitter.by_cmdstan
+    monkeypatch.setattr(_Fitter, "by_cmdstan", lambda fitter, y, more: fits.append(len(y)) or actual(fitter, y, more))
+    backend = WorkerBackend(LocalRunners(registry, Settings()), registry, Settings())
+    y = [100.0 + day % season for day in range(67)]
+    [outcome] = _ask(backend, _inline(_dates("2024-01-01", 60, "D"), y[:60], periods=7))
+    answer = _forecast(outcome)
+    assert [row.yhat for row in answer.forecast] == pytest.approx(y[60:], abs=1e-2)
+    assert (answer.model.solver, fits) == ("cmdstan", [60])
 
 
 def test_the_rows_of_an_inline_history_come_first_where_they_are_asked_for(registry: Registry) -> None:
