@@ -27,5 +27,4 @@ USER 10001:10001
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/readyz', timeout=4)"]
-# Connections stay open longer than load balancers keep idle ones: whoever closes first must be the caller.
-CMD ["bentoml", "serve", "service:ForecastService", "--host", "0.0.0.0", "--port", "3000", "--timeout-keep-alive", "75"]
+CMD ["bentoml", "serve", "service:ForecastService", "--host", "0.0.0.0", "--port", "3000"]

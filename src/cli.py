@@ -327,8 +327,7 @@ def serve(
     project = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "MLFLOW_TRACKING_URI": registry.uri, "BENTOML_DO_NOT_TRACK": "true"}
     command = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService"]
-    # Longer than the minute for which load balancers keep idle connections: whoever closes first must be the caller.
-    command += ["--working-dir", str(project), "--host", host, "--port", str(port), "--timeout-keep-alive", "75"]
+    command += ["--working-dir", str(project), "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # signals reach BentoML itself
 
 

@@ -15,6 +15,8 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 64 * 1024
+# Longer than the minute for which load balancers keep idle connections: whoever closes first must be the caller.
+KEEP_ALIVE_SECONDS = 75
 
 
 def bound_requests(seconds: float) -> None:
@@ -36,8 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for a first request, but not for ever."""
+        """Wait for a first request, but not for ever, and for more of them a good while."""
         super().connection_made(transport)
+        self.timeout_keep_alive = max(self.timeout_keep_alive, KEEP_ALIVE_SECONDS)
         self._deadline = self.loop.call_later(self.seconds, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:

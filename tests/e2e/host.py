@@ -66,9 +66,9 @@ class Host:
         return any(words in problem for problem in self.health()["problems"])
 
     def metric(self, name: str) -> float:
-        """A gauge of /metrics; workers of a host agree on those of the catalog."""
+        """A gauge of /metrics, of all kinds together."""
         text = self.http.get("/metrics").text
-        return max(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
     def version(self, segment: str) -> int:
         """Which one is served."""

@@ -181,13 +181,13 @@ def test_a_database_that_is_away(served: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=LONG)])
-def test_the_registry_stopped(postgres_url: str, tmp_path: Path, seconds: float) -> None:
-    """An `mlflow server` on PostgreSQL is stopped for that long, killed in truth, and started again."""
+def test_the_registry_stopped(store: str, tmp_path: Path, seconds: float) -> None:
+    """An `mlflow server` is killed, and started again after so many seconds."""
     port = free_port()
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(contextlib.ExitStack())
-        store = first.enter_context(_mlflow(port, postgres_url, tmp_path))
-        served = stack.enter_context(host(store, tmp_path, tmp_path / "catalog", SEGMENTS[:2]))
+        url = first.enter_context(_mlflow(port, store, tmp_path))
+        served = stack.enter_context(host(url, tmp_path, tmp_path / "catalog", SEGMENTS[:2]))
         with nothing_dropped(served, tmp_path) as callers:
             served.promote(SEGMENTS[0], 2)
             first.close()
@@ -196,7 +196,7 @@ def test_the_registry_stopped(postgres_url: str, tmp_path: Path, seconds: float)
             callers.go_on()
             until(lambda: time.monotonic() - stopped > seconds, "the time", seconds + 1)
             assert served.version(SEGMENTS[0]) == 2
-            stack.enter_context(_mlflow(port, postgres_url, tmp_path))
+            stack.enter_context(_mlflow(port, store, tmp_path))
             back = until(served.is_healthy, "health")
             took = served.promote(SEGMENTS[1], 2)
         say(f"away for {seconds:g} s: told after {told:.1f} s, heard of again {back:.1f} s after it was back,")

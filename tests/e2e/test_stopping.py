@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,7 @@ import pytest
 
 from benchmarks.servers import free_port
 from tests.e2e.conftest import SERVE
-from tests.e2e.host import PERIODS, ROOT, host
+from tests.e2e.host import PERIODS, ROOT, Host, host
 from tests.e2e.load import CONNECTIONS, load
 from tests.e2e.waiting import say, until
 
@@ -33,12 +32,12 @@ _MARK = "FORECAST_SNAPSHOT_DIR"  # by which the processes of one service are kno
 def test_what_is_under_way_is_answered(store: str, tmp_path: Path) -> None:
     """Under load: histories at the runner are fitted, answers are whole, a caller that stalls cannot keep it alive."""
     with host(store, tmp_path, tmp_path / "catalog") as served:
-        supervisor, at_runner = served.supervisor, partial(served.metric, "forecast_runner_requests")
+        supervisor = served.supervisor
         with load(served.url, served.known, tmp_path, periods=PERIODS, inline=0) as callers, _stalled(served.url):
             with ThreadPoolExecutor(_HISTORIES) as pool:
                 answers = [pool.submit(_fit, served.url, number) for number in range(_HISTORIES)]
-                until(lambda: at_runner() >= _HISTORIES // 2, "histories at the runner")
-                under_way = at_runner()
+                until(lambda: _histories_under_way(served) >= _HISTORIES // 2, "histories on their way")
+                under_way = _histories_under_way(served)
                 supervisor.send_signal(signal.SIGTERM)
                 told = time.monotonic()
                 statuses = [answer.result() for answer in answers]
@@ -52,6 +51,10 @@ def test_what_is_under_way_is_answered(store: str, tmp_path: Path) -> None:
         assert _family(tmp_path / "catalog") == []
     say(f"ended {took:.1f} s after SIGTERM, with a caller that stalled; {report.answers:,} answers before, 0 failed, ")
     say(f"{report.dropped} connections broke before they were read from; of {under_way:g} histories none was lost")
+
+
+def _histories_under_way(served: Host) -> float:
+    return served.metric("forecast_runner_queue") + served.metric("forecast_runner_requests")
 
 
 def _fit(url: str, number: int) -> int | None:
