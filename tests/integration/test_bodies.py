@@ -71,7 +71,7 @@ FUZZ = Path(__file__).with_name("fuzz_bodies.py")
 
 @pytest.mark.hostile
 @pytest.mark.parametrize(
-    "runs", [pytest.param(5_000, id="short"), pytest.param(200_000, id="long", marks=pytest.mark.slow)]
+    "runs", [pytest.param(5_000, id="short"), pytest.param(100_000, id="long", marks=pytest.mark.slow)]
 )
 def test_what_coverage_leads_to_is_answered(
     empty_store: Path, prophet: Prophet, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: int
