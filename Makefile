@@ -10,13 +10,15 @@ ENGINES := $(VENV)/.engines
 AUDIT := $(VENV)/audit
 HOSTILE := $(VENV)/hostile
 CLIENT := clients/typescript
+EXAMPLE := examples/nextjs
+EXAMPLE_SOURCES := $(shell find $(EXAMPLE)/app $(EXAMPLE)/components $(EXAMPLE)/lib -type f) $(wildcard $(EXAMPLE)/*.ts $(EXAMPLE)/*.json)
 
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train serve test test-clients test-typescript test-slow proof test-engines hostile check audit format openapi lock bento bench clean
+.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,15 +49,39 @@ $(ENGINES): $(READY) requirements/engines.txt
 demo: $(READY) ## train, register, promote and serve 60 real series, and print a forecast
 	@$(BIN)/python examples/demo/run.py
 
+example: $(READY) ## the Next.js example with all its parts on this machine; prints its address and two users
+	@scripts/with-node.sh "the Next.js example" sh -c '$(MAKE) --no-print-directory $(EXAMPLE)/.next/.ready && exec $(BIN)/python -m examples.nextjs.local.run'
+
+$(EXAMPLE)/.next/.ready: $(EXAMPLE_SOURCES) $(EXAMPLE)/node_modules/.ready $(EXAMPLE)/local/node_modules/.ready
+	@echo "building $(EXAMPLE)"; $(BIN)/python -m examples.nextjs.local.build
+	@touch $@
+
+# The example installs a copy of the client as it is built here.
+$(CLIENT)/dist/.ready: $(CLIENT)/node_modules/.ready $(wildcard $(CLIENT)/src/*.ts) docs/openapi.json
+	@echo "building $(CLIENT)"; cd $(CLIENT) && { said=$$(npm run --silent build) || { echo "$$said"; exit 1; }; }
+	@touch $@
+
+$(EXAMPLE)/node_modules/.ready: $(EXAMPLE)/package-lock.json $(CLIENT)/dist/.ready
+	@echo "installing $(EXAMPLE)"; cd $(EXAMPLE) && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
+
+$(EXAMPLE)/local/node_modules/.ready: $(EXAMPLE)/local/package-lock.json
+	@echo "installing $(EXAMPLE)/local"; cd $(EXAMPLE)/local && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
+
 train: $(READY) ## prophetctl train; ARGS="--config job.yaml"
 	$(BIN)/prophetctl train $(ARGS)
 
 serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
 
-# TypeScript first, for what it builds is held against the real service. ARGS are pytest's: with some, it is left out.
+# TypeScript first, for what it builds is held against the real service. ARGS are pytest's: with some, it and the example are left out.
 test: $(READY) $(if $(ARGS),,test-typescript) ## all tests but the long proofs and the clusters
-	$(BIN)/pytest -m "not slow and not engines and not hostile" $(ARGS)
+	$(BIN)/pytest -m "not slow and not engines and not hostile and not nextjs" $(ARGS)
+	$(if $(ARGS),,@$(MAKE) --no-print-directory test-next)
+
+test-next: $(READY) ## the Next.js example end to end, in a real browser; needs Node 20.19 or later
+	@scripts/with-node.sh "the Next.js example's tests" sh -c '$(MAKE) --no-print-directory $(EXAMPLE)/.next/.ready && $(BIN)/pytest -m nextjs $(ARGS)'
 
 test-clients: $(READY) test-typescript ## the clients' tests alone, and both clients against the real service
 	$(BIN)/pytest clients/python/tests tests/e2e/test_clients.py $(ARGS)
@@ -123,3 +149,4 @@ bench-%: $(READY) ## one benchmark, such as bench-serving
 
 clean: ## remove what was made, but not mlruns/
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(CLIENT)/node_modules $(CLIENT)/dist $(CLIENT)/.build
+	rm -rf $(EXAMPLE)/.next $(EXAMPLE)/node_modules $(EXAMPLE)/local/node_modules
