@@ -27,7 +27,7 @@ def test_every_metric_is_documented_with_its_kind_and_labels(
         labels = {name for sample in family.samples for name in sample.labels} - _OF_HISTOGRAMS
         told[family.name] = family.type, labels
     rows = re.findall(
-        r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([^|]*) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\|", DOCS.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert told == {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert "watched" not in text
