@@ -35,6 +35,7 @@ try {
   seen.alert = await textOf(page.locator("main [role=alert]")); // not the router's own announcer
   seen.cookies = (await context.cookies()).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite }));
   seen.scriptsSee = await page.evaluate(() => document.cookie);
+  if (visit.signOut) await signOut(page);
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();
@@ -88,12 +89,13 @@ async function spend(page, letLoose) {
     await look(page, "numbers");
     seen.rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText)));
   }
-  if (visit.signOut) {
-    await page.getByRole("button", { name: "Sign out" }).click();
-    await page.waitForURL("**/login");
-    await page.goto("/");
-    await page.waitForURL("**/login");
-  }
+}
+
+async function signOut(page) {
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.waitForURL("**/login");
+  await page.goto("/");
+  await page.waitForURL("**/login");
 }
 
 /** Take a screenshot, and ask axe what people with a screen reader, a keyboard or weak eyes would stumble over. */

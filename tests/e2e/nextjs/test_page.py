@@ -46,6 +46,7 @@ def test_a_visitor_signs_in_picks_a_category_and_sees_the_chart(
     assert len(seen["rows"]) == 30
     assert not seen["wide"]
     assert seen["complaints"] == []
+    assert seen["cookies"]
     assert seen["scriptsSee"] == ""
     for name in ("login", "loading", "outlook", "numbers"):
         assert (SCREENSHOTS / f"{shots}-{name}.png").stat().st_size > 5_000
