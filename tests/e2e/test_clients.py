@@ -48,11 +48,13 @@ def guarded(
     with JobLog(registry, "test", {}) as job:
         for segment in SEGMENTS:
             registry.promote(segment, job.log_segment(segment, prophet, params={}, metrics={}, tags={}).version)
-    with serve(store, folder, FORECAST_KEYS_FILE=keys["FILE"]) as service:
+    # A busy machine may take its time over the first fit of all.
+    with serve(store, folder, FORECAST_KEYS_FILE=keys["FILE"], FORECAST_TIMEOUT_SECONDS="60") as service:
         everything = {"Authorization": f"Bearer {keys['FORECAST_KEY']}"}
         service.http.headers.update(everything)
         for segment in SEGMENTS:
             service.until(lambda answer: answer.status_code == 200, seconds=60, model_id=segment, periods=1)
+        service.until(lambda answer: answer.status_code == 200, seconds=120, data=DAYS, periods=1)
         yield service
 
 
@@ -76,7 +78,7 @@ def test_the_typescript_client_and_its_types(guarded: Service, keys: dict[str, s
 
 def test_the_python_client(guarded: Service, keys: dict[str, str]) -> None:
     """Forecasts in rows and columns, of champions and of histories, in batches; models, health and refusals."""
-    with client.ForecastClient(str(guarded.http.base_url), keys["FORECAST_KEY"], timeout=60, budget=120) as caller:
+    with client.ForecastClient(str(guarded.http.base_url), keys["FORECAST_KEY"], timeout=90, budget=180) as caller:
         explained = caller.forecast({"model_id": "user_1_food", "periods": 7, "components": True})
         assert len(explained["forecast"]) == len(explained["components"]["trend"]) == 7
         rows = caller.forecast({"model_id": "user_1_food", "periods": 7})
@@ -114,7 +116,7 @@ def test_the_python_client_with_other_keys(guarded: Service, keys: dict[str, str
         assert [model["model_id"] for model in caller.models()] == ["user_1_food"]
         with pytest.raises(client.ForbiddenError):
             caller.forecast({"data": DAYS})
-    with client.ForecastClient(url, keys["FORECAST_SLOW_KEY"], timeout=60, budget=120) as caller:
+    with client.ForecastClient(url, keys["FORECAST_SLOW_KEY"], timeout=90, budget=180) as caller:
         pair: list[client.RowsRequest] = [{"model_id": "user_1_food", "periods": 1}] * 2
         caller.forecast_batch(pair)
         with pytest.raises(client.RateLimitError) as refused:
@@ -128,7 +130,7 @@ def test_the_async_python_client(guarded: Service, keys: dict[str, str]) -> None
 
     async def ask() -> list[list[str]]:
         async with client.AsyncForecastClient(
-            str(guarded.http.base_url), keys["FORECAST_KEY"], timeout=60, budget=120
+            str(guarded.http.base_url), keys["FORECAST_KEY"], timeout=90, budget=180
         ) as caller:
             assert [model["model_id"] async for model in caller.models(limit=2)] == SEGMENTS
             answers = await asyncio.gather(

@@ -32,7 +32,7 @@ def test_requests_carry_the_key_an_id_headers_and_a_body(call: Call) -> None:
 
 def test_requests_have_no_key_where_there_is_none_and_keep_a_path(call: Call) -> None:
     with serving(answer({"status": "healthy"})) as server:
-        call(f"{server.url}/behind/a/proxy", "health", request_id="a.b:c-1")
+        call(f"{server.url}/behind/a/proxy/", "health", request_id="a.b:c-1")
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.headers["x-request-id"]) == ("GET", "/behind/a/proxy/health", "a.b:c-1")
     assert "authorization" not in seen.headers

@@ -22,7 +22,7 @@ describe("requests", () => {
 
   it("have no key where there is none, and the caller's id where he has one", async (t) => {
     const { url, seen } = await serving(t, json({ status: "healthy" }));
-    await new ForecastClient({ baseUrl: `${url}/behind/a/proxy` }).health({ requestId: "a.b:c-1" });
+    await new ForecastClient({ baseUrl: `${url}/behind/a/proxy/` }).health({ requestId: "a.b:c-1" });
     const [{ method, path, headers }] = seen as [(typeof seen)[0]];
     assert.deepEqual([method, path, headers["x-request-id"]], ["GET", "/behind/a/proxy/health", "a.b:c-1"]);
     assert.equal(headers.authorization, undefined);

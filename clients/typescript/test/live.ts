@@ -33,7 +33,7 @@ function recording(type: string, apiKey: string | undefined = FORECAST_KEY): For
     bodies.push({ type: response.ok ? type : "Problem", json: await response.clone().text() });
     return response;
   };
-  return new ForecastClient({ baseUrl, apiKey, fetch, timeoutMs: 60_000, budgetMs: 120_000 });
+  return new ForecastClient({ baseUrl, apiKey, fetch, timeoutMs: 90_000, budgetMs: 180_000 });
 }
 
 /** The first `count` days of 2024. */
