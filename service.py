@@ -62,6 +62,9 @@ _TRACED = {
     "sample_rate": settings.tracing_rate,
     "excluded_urls": ["/livez", "/readyz", "/healthz", "/health", "/metrics"],
 }
+# A runner's answer closes its connection, so that the next call is taken by a process that is free: one that was kept
+# would lead to the same process, busy or not.
+_ONE_CALL = {"Connection": "close"}
 
 # Each costs more than a forecast does: docs/decisions/0012-lean-services.md. We log requests ourselves, if asked to.
 _LEAN = {
@@ -88,7 +91,7 @@ bound_requests(settings.timeout_seconds)
     **_LEAN,
 )
 class ProphetRunner:
-    """Fits, and forecasts by the real Prophet, in processes of their own, batched by BentoML."""
+    """Fits, and forecasts by the real Prophet, in processes of its own; HTTP workers batch what they ask of it."""
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
@@ -98,13 +101,13 @@ class ProphetRunner:
     @bentoml.api  # type: ignore[untyped-decorator]
     def fit(self, histories: list[InlineHistory], ctx: bentoml.Context) -> bytes:
         """Models and refusals, one a history, in a pickle: BentoML would make plain dicts of them."""
-        ctx.response.headers["Connection"] = "close"
+        ctx.response.headers.update(_ONE_CALL)
         return pickle.dumps(self._forecaster.fit(histories), pickle.HIGHEST_PROTOCOL)
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def answer(self, requests: list[ForecastRequest], ctx: bentoml.Context) -> bytes:
         """Outcomes, one a request of a registered segment, in a pickle likewise."""
-        ctx.response.headers["Connection"] = "close"
+        ctx.response.headers.update(_ONE_CALL)
         return pickle.dumps(self._forecaster.answer(requests), pickle.HIGHEST_PROTOCOL)
 
 
