@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from serving.outcomes import INTERNAL_ERROR, Refused
@@ -38,6 +39,7 @@ class Watch(Protocol):
 class _Entry(NamedTuple, Generic[Task, Result]):
     task: Task
     waiter: asyncio.Future[Result]
+    context: Context  # its request's, which has the trace that a call for it belongs to
 
 
 class RunnerQueue(Generic[Task, Result]):
@@ -71,7 +73,7 @@ class RunnerQueue(Generic[Task, Result]):
         self._drop_the_abandoned()
         if len(self._queue) >= self._most:
             raise Refused("overloaded", "too many requests wait for a runner already", retry_after=self.seconds_ahead)
-        entry: _Entry[Task, Result] = _Entry(task, asyncio.get_running_loop().create_future())
+        entry: _Entry[Task, Result] = _Entry(task, asyncio.get_running_loop().create_future(), copy_context())
         self._queue.append(entry)
         self._watch.wait(1)
         self._schedule()
@@ -98,7 +100,7 @@ class RunnerQueue(Generic[Task, Result]):
         self._scheduled = False
         while self._free and (entries := self._next()):
             self._free -= 1
-            running = asyncio.create_task(self._call(entries))
+            running = asyncio.create_task(self._call(entries), context=entries[0].context)
             self._running.add(running)
             running.add_done_callback(self._ended)
 

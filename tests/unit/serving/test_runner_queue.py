@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -72,6 +73,29 @@ def test_a_lone_task_waits_for_nobody() -> None:
         assert (tally.waiting, tally.working) == (0, 0)
 
     asyncio.run(scene())
+
+
+def test_a_call_belongs_to_the_request_that_it_is_made_for() -> None:
+    """Also where that has waited for another's to end: its trace and its request id are its own."""
+    request_id: ContextVar[int] = ContextVar("request_id")
+    seen: list[tuple[int, int]] = []
+
+    async def send(tasks: Sequence[int]) -> Sequence[int]:
+        seen.append((tasks[0], request_id.get()))
+        await asyncio.sleep(0)
+        return tasks
+
+    async def scene() -> None:
+        queue, _ = _queue(send, calls=1, batch=1)
+
+        async def request(number: int) -> int:
+            request_id.set(number)
+            return await queue.submit(number)
+
+        await asyncio.gather(*map(request, range(4)))
+
+    asyncio.run(scene())
+    assert seen == [(number, number) for number in range(4)]
 
 
 def test_what_comes_together_is_shared_out_and_what_comes_later_goes_together() -> None:
