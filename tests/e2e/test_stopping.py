@@ -25,7 +25,7 @@ from tests.e2e.load import CONNECTIONS, load
 from tests.e2e.waiting import say, until
 
 LONG = pytest.mark.slow
-_HISTORIES, _ROWS = 12, 4000  # more than a runner fits in the blink of an eye
+_HISTORIES, _ROWS = 12, 20_000  # a runner has work with them when the signal comes
 _MARK = "FORECAST_SNAPSHOT_DIR"  # by which the processes of one service are known
 
 
@@ -36,7 +36,7 @@ def test_what_is_under_way_is_answered(store: str, tmp_path: Path) -> None:
         with load(served.url, served.known, tmp_path, periods=PERIODS, inline=0) as callers, _stalled(served.url):
             with ThreadPoolExecutor(_HISTORIES) as pool:
                 answers = [pool.submit(_fit, served.url, number) for number in range(_HISTORIES)]
-                until(lambda: _histories_under_way(served) >= _HISTORIES // 2, "histories on their way")
+                until(lambda: _histories_under_way(served) >= 2, "histories on their way")
                 under_way = _histories_under_way(served)
                 supervisor.send_signal(signal.SIGTERM)
                 told = time.monotonic()
@@ -59,7 +59,7 @@ def _histories_under_way(served: Host) -> float:
 
 def _fit(url: str, number: int) -> int | None:
     """The status of an answer; None where the connection broke, as it does for those that nobody has read from."""
-    dates = pd.date_range("2010-01-01", periods=_ROWS).strftime("%Y-%m-%d")
+    dates = pd.date_range("1970-01-01", periods=_ROWS).strftime("%Y-%m-%d")
     chance = random.Random(number)
     rows = [{"ds": day, "y": chance.gauss(100, 10)} for day in dates]
     body = {"model_id": "inline", "periods": 5, "data": rows}
