@@ -24,7 +24,7 @@ import aiohttp
 
 PATIENCE = 60.0  # seconds for one answer
 _TOLD_EVERY = 0.1  # seconds
-_REMEMBERED = 20  # failures, word for word
+_REMEMBERED = 64  # failures, word for word
 _DAYS = [f"2024-01-{day:02d}" for day in range(1, 32)]  # of inline history
 _LATER = ("overloaded", "timeout")  # what a history may be answered while its runner is away
 
