@@ -118,8 +118,6 @@ def test_loaded_models_go_on_while_the_registry_is_away(
     tmp_path: Path, prophet: Prophet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tracking server that stops costs no forecast of a loaded model; of others it is said why."""
-    for name, value in {"MAX_RETRIES": "0", "TIMEOUT": "3"}.items():
-        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", tmp_path.as_uri()]
     with running(command, ready="/health", cwd=tmp_path) as url:
@@ -129,6 +127,8 @@ def test_loaded_models_go_on_while_the_registry_is_away(
         registry.promote("a", version.version)
         forecaster = Forecaster(registry, IMPATIENT)
         before = _ask(forecaster, "a")
+    for name, value in {"MAX_RETRIES": "0", "TIMEOUT": "3"}.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     after = _ask(forecaster, "a")
     assert isinstance(before, Answer)
     assert isinstance(after, Answer)

@@ -159,9 +159,10 @@ def test_the_jobs_run_holds_the_report_and_a_child_run_a_segment(report: JobRepo
 
 
 def test_the_jobs_run_shows_its_segments_and_names_its_data(
-    report: JobReport, registry: Registry, source: Path
+    report: JobReport, registry: Registry, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As MLflow's own log_table and log_input would have them; a page of MLflow's reads both."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)  # load_table reads artifacts of the store that is named
     client = registry.client
     run = client.get_run(report.run_id)
     there = {file.path for folder in (None, "plots") for file in client.list_artifacts(report.run_id, folder)}
