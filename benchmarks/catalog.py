@@ -41,20 +41,18 @@ Latencies = dict[int, float]
 
 def main(arguments: list[str] | None = None) -> int:
     """Fill a registry, and measure."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    champions, postgres = _taken(words, "--champions"), _taken(words, "--postgres")
-    given = options("A catalog of many champions.", words)
-    count = int(champions or (QUICK_CHAMPIONS if given.quick else CHAMPIONS))
+    given = options("A catalog of many champions.", arguments, champions=int, postgres=str)
+    count = given.champions or (QUICK_CHAMPIONS if given.quick else CHAMPIONS)
     promotions = QUICK_PROMOTIONS if given.quick else PROMOTIONS
     with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
         folder = Path(scratch)
         few = _p50_with_few(folder / "few")
-        registry = Registry(postgres or f"sqlite:///{folder}/mlflow.db")
+        registry = Registry(given.postgres or f"sqlite:///{folder}/mlflow.db")
         registry.ping()
         took = _seconds(lambda: fill(registry, count, folder / "files"))
         print(f"{count} champions registered in {took:.0f} s")
         rows = _measure(registry, folder, promotions, few)
-    return report("catalog-postgresql" if postgres else "catalog", rows, given)
+    return report("catalog-postgresql" if given.postgres else "catalog", rows, given)
 
 
 def _measure(registry: Registry, folder: Path, promotions: int, few: Latencies) -> list[Row]:
@@ -167,16 +165,6 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.monotonic()
     work()
     return time.monotonic() - began
-
-
-def _taken(words: list[str], flag: str) -> str | None:
-    """Take a flag of this benchmark alone, with its value, out of the words."""
-    if flag not in words:
-        return None
-    place = words.index(flag)
-    value = words[place + 1]
-    del words[place : place + 2]
-    return value
 
 
 if __name__ == "__main__":

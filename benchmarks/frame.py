@@ -111,15 +111,18 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in written)
 
 
-def options(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def options(description: str, arguments: Sequence[str] | None = None, **own: type) -> argparse.Namespace:
     """Read the flags that all benchmarks share.
 
     `quick` (bool) asks for a short run that shows that everything works; `results` (Path or None) is the
-    folder to write to, which a quick run has only when it is named.
+    folder to write to, which a quick run has only when it is named. own: the name and type of flags with a value that
+    only this benchmark has; None where one is not given.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a short run; writes no file unless --results is given")
     parser.add_argument("--results", type=Path, help=f"the folder to write to (default: benchmarks/{RESULTS.name})")
+    for name, kind in own.items():
+        parser.add_argument(f"--{name}", type=kind)
     given = parser.parse_args(arguments)
     if given.results is None and not given.quick:
         given.results = RESULTS

@@ -109,10 +109,8 @@ def kinds(segments: int) -> list[Kind]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Fill a registry, serve it, and soak."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    minutes = float(_taken(words, "--minutes") or 0)
-    given = options("A soak of the service.", words)
-    minutes = minutes or (QUICK_MINUTES if given.quick else MINUTES)
+    given = options("A soak of the service.", arguments, minutes=float)
+    minutes = given.minutes or (QUICK_MINUTES if given.quick else MINUTES)
     count = QUICK_SEGMENTS if given.quick else SEGMENTS
     print(f"others use {busy_percent():.0f} % of the processors")
     with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
@@ -263,16 +261,6 @@ def _cells(sample: Sample, names: list[str], began: float) -> Iterator[str]:
     yield f"{sample.total:,.0f}"
     yield f"{sample.metrics_series:,}"
     yield f"{sample.metrics_bytes:,}"
-
-
-def _taken(words: list[str], flag: str) -> str | None:
-    """Take a flag of this benchmark alone, with its value, out of the words."""
-    if flag not in words:
-        return None
-    place = words.index(flag)
-    value = words[place + 1]
-    del words[place : place + 2]
-    return value
 
 
 if __name__ == "__main__":
