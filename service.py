@@ -130,8 +130,8 @@ class Hops:
 
 async def _hop(call: Callable[[], Awaitable[bytes]]) -> Any:
     """What a runner sent back. Raises Refused."""
-    # A runner closes connections that were idle for five seconds, at times just when one is picked
-    # (bentoml/BentoML#4971). A forecast may be asked twice: it changes nothing.
+    # A runner that dies breaks the calls it has, and another takes them: a forecast may be asked twice, it changes
+    # nothing.
     for _ in range(_HOP_TRIES):
         with contextlib.suppress(ClientConnectionError):
             try:

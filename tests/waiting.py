@@ -11,7 +11,9 @@ import pytest
 PATIENCE = 60.0  # seconds, on a machine that has other things to do
 
 
-def until(true: Callable[[], bool], what: Callable[[], str] | str, seconds: float = PATIENCE) -> float:
+def until(
+    true: Callable[[], bool], what: Callable[[], str] | str = "what was to come", seconds: float = PATIENCE
+) -> float:
     """Ask until it is so, and say how many seconds that took; fails with what was waited for."""
     began = time.monotonic()
     while not true():

@@ -29,7 +29,7 @@ from registry.log import JobLog
 from registry.records import SegmentRecord
 from registry.registry import Registry
 from tests.e2e.conftest import serve
-from tests.e2e.waiting import until
+from tests.waiting import until
 
 PERIODS = 14
 SEGMENTS = [f"proof_{number}" for number in range(6)]

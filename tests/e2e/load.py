@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.waiting import until
+from tests.waiting import until
 
 CONNECTIONS = 32
 PATHS = ("/forecast", "/forecast/batch", "/forecast?inline")

@@ -30,7 +30,7 @@ from tests.e2e.host import (
     spoil,
 )
 from tests.e2e.load import CONNECTIONS, PATHS, Load, Report, load
-from tests.e2e.waiting import say, until
+from tests.waiting import say, until
 
 LONG = pytest.mark.slow
 

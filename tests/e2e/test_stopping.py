@@ -22,7 +22,7 @@ from benchmarks.servers import free_port
 from tests.e2e.conftest import SERVE
 from tests.e2e.host import PERIODS, ROOT, Host, host
 from tests.e2e.load import CONNECTIONS, load
-from tests.e2e.waiting import say, until
+from tests.waiting import say, until
 
 LONG = pytest.mark.slow
 _HISTORIES, _ROWS = 12, 20_000  # a runner has work with them when the signal comes

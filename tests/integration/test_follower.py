@@ -7,8 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,11 @@ from serving.model import served_model
 from serving.outcomes import Answer, Outcome, Refused
 from serving.schemas import ForecastRequest, ServedModel
 from serving.settings import Settings
+from tests import waiting
 
 PATIENCE = 120.0  # seconds, on a machine that has other things to do
 
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
+until = partial(waiting.until, seconds=PATIENCE)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from serving.forecast_log import LogWriter
 from serving.metrics import Metrics
 from serving.outcomes import INTERNAL_ERROR, Answer
 from serving.schemas import ForecastRequest, ModelInfo
+from tests.waiting import until
 
 AT = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 CALLER = Caller("key 7", ("*",))
@@ -182,14 +182,6 @@ def metrics() -> Metrics:
 def told(metrics: Metrics) -> dict[str, float]:
     lines = [line.rsplit(" ", 1) for line in metrics.exposition().body.decode().splitlines() if line[0] != "#"]
     return {name: float(value) for name, value in lines if name in SAMPLES}
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what must become true."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "not within a minute"
-        time.sleep(0.02)
 
 
 @pytest.fixture
