@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli_faults import err, fail
 from cli_keys import keys
 from cli_score import score
 
@@ -35,9 +36,6 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.command()(score)
 out = Console()
-err = Console(stderr=True)
-
-FAULTY_CALL = 2
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with the job's configuration.")]
 Csv = Annotated[Path | None, typer.Option("--path", help="History as a CSV or Parquet file.")]
@@ -390,8 +388,7 @@ def _check_host(host: str) -> None:
     try:
         check_host(host, Settings())
     except (ListensTooFar, ValidationError) as error:
-        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(FAULTY_CALL) from None
+        fail(str(error))
 
 
 def _finish(done: JobReport, path: Path | None) -> None:
@@ -402,9 +399,7 @@ def _finish(done: JobReport, path: Path | None) -> None:
         if path is not None:
             done.write(path)
     except OSError as error:  # after hours of training, perhaps: what was printed stands
-        told = f"prophetctl: cannot write {path}: {error.strerror}"
-        err.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(FAULTY_CALL) from None
+        fail(f"cannot write {path}: {error.strerror}")
     raise typer.Exit(done.exit_code)
 
 
@@ -435,8 +430,7 @@ def _faults_told() -> Iterator[None]:
     try:
         yield
     except (RegistryError, TrainingError) as error:
-        err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(FAULTY_CALL) from None
+        fail(str(error))
 
 
 def _say(text: str) -> None:

@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli_faults import err, fail
+
 keys = typer.Typer(help="Make, list and revoke API keys of the service.", no_args_is_help=True)
 out = Console()
-err = Console(stderr=True)
-
-FAULTY_CALL = 2
 
 KeysFile = Annotated[
     Path,
@@ -51,7 +50,7 @@ def create(
             keys_file, name, tuple(segments or ()), rate=rate, inline=inline, metrics=metrics, expires=end
         )
     except KeyFileError as error:
-        _fail(error)
+        fail(str(error))
     typer.echo(credential)
     until = "" if key.expires is None else f" until {key.expires:%Y-%m-%d %H:%M} UTC"
     err.print(
@@ -70,7 +69,7 @@ def list_keys(keys_file: KeysFile) -> None:
     try:
         found = read_keys(keys_file)
     except KeyFileError as error:
-        _fail(error)
+        fail(str(error))
     if not found:
         out.print("there are no keys yet; `prophetctl keys create NAME --segments 'user_42_*'` makes one")
         return
@@ -103,7 +102,7 @@ def revoke(
     try:
         key = revoke_key(keys_file, key_id)
     except KeyFileError as error:
-        _fail(error)
+        fail(str(error))
     typer.echo(f"key {key.id} of {key.name} is revoked")
 
 
@@ -116,8 +115,3 @@ def _age(text: str) -> timedelta:
         return parse_age(text)
     except TrainingError as error:
         raise KeyFileError(str(error)) from None
-
-
-def _fail(error: Exception) -> None:
-    err.print(f"prophetctl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(FAULTY_CALL) from None

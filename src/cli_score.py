@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-out = Console()
-err = Console(stderr=True)
+from cli_faults import fail
 
-FAULTY_CALL = 2
+out = Console()
 
 
 def score(
@@ -100,12 +99,7 @@ def score(
         if retrain_list is not None:
             write_list(retrain_list, done.drifted)
     except (RegistryError, TrainingError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:  # after minutes of scoring, perhaps: what was printed stands
-        _fail(f"cannot write {error.filename}: {error.strerror}")
+        fail(f"cannot write {error.filename}: {error.strerror}")
     raise typer.Exit(done.exit_code)
-
-
-def _fail(message: str) -> None:
-    err.print(f"prophetctl: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(FAULTY_CALL) from None
