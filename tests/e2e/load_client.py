@@ -78,7 +78,7 @@ class Callers:
                 return
             except aiohttp.ClientConnectorError:
                 raise
-            except aiohttp.ClientConnectionError as error:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:  # before an answer, or in one
                 if again:
                     self._fail(f"{path}: a second time {error!r}")
                 self.dropped += 1
