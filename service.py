@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import pickle
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # In a Bento and in an image the project is not installed: its rooms lie in src/ beside this file.
 sys.path.insert(0, str(Path(__file__).parent / "src"))
@@ -22,18 +21,14 @@ import click
 from aiohttp import ClientConnectionError
 from bentoml.exceptions import BentoMLException
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.types import Receive, Scope, Send
 
-from serving.app import ForecastApp
-from serving.backend import WorkerBackend
-from serving.catalog import open_registry, registry_of_environment
-from serving.catalog_health import gauges_of
-from serving.fits import Fitted, InlineHistory
-from serving.follower import Follower
-from serving.forecast_log import open_writer
-from serving.forecaster import Forecaster
-from serving.gate import ListensTooFar, check_host, default_host
+# The process above the workers reads this file, too. What only they need they import as they start: pandas and its
+# like would hold up their start by seconds, and stay in the memory of a process that forecasts nothing.
+from serving.gate import Gate, ListensTooFar, check_host, default_host
+from serving.histories import InlineHistory
+from serving.keys import KeyFileError
 from serving.logs import set_up_logs
-from serving.metrics import Metrics
 from serving.outcomes import Outcome, Refused
 from serving.process import settle
 from serving.schemas import ForecastRequest
@@ -41,8 +36,11 @@ from serving.settings import Settings
 from serving.supervisor import end_in_order, replace_killed_workers
 from serving.wire import bound_requests
 
+if TYPE_CHECKING:
+    from serving.fits import Fitted
+    from serving.worker import Worker
+
 settings = Settings()
-http = ForecastApp(settings)
 
 # The margin lets our own timeout answer first, with a problem document.
 _HOP_TIMEOUT = settings.timeout_seconds + 2
@@ -79,6 +77,16 @@ class _AnyPath(PathConvertor):
     regex = "(?s:.*)"
 
 
+class _Entrance:
+    """What BentoML mounts: the app of the worker that this process becomes."""
+
+    worker: Worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.worker.app(scope, receive, send)
+
+
+http = _Entrance()
 register_url_convertor("path", _AnyPath())
 bound_requests(settings.timeout_seconds)
 
@@ -95,7 +103,10 @@ class ProphetRunner:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        self._forecaster = Forecaster(open_registry(), settings)
+        from serving.catalog import open_soon
+        from serving.forecaster import Forecaster
+
+        self._forecaster = Forecaster(open_soon(), settings)
         settle()
 
     @bentoml.api  # type: ignore[untyped-decorator]
@@ -157,20 +168,9 @@ class ForecastService:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        registry = registry_of_environment()
-        follower = Follower(registry, settings)
-        metrics = Metrics(multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ, gauges=lambda: gauges_of(follower))
-        self._log = open_writer(settings, metrics)
-        self._backend = WorkerBackend(
-            Hops(self.runner),
-            registry,
-            settings,
-            follower=follower,
-            metrics=metrics,
-            more_problems=self._log.problems if self._log else tuple,
-        )
-        http.connect(self._backend, metrics, self._log.record if self._log else None)
-        follower.start()
+        from serving.worker import start_worker
+
+        http.worker = start_worker(settings, Hops(self.runner))
         settle()
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -183,14 +183,15 @@ class ForecastService:
         host = command.params.get("host") if command is not None else None
         try:
             check_host(host or default_host(settings), settings)
-        except ListensTooFar as error:
+            Gate(settings)
+        except (ListensTooFar, KeyFileError) as error:
             sys.exit(f"prophet-serving: {error}")
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def write_what_waits(self) -> None:
         """The last requests are answered: their forecasts belong into the forecast log."""
-        if self._log is not None:
-            await asyncio.to_thread(self._log.close, _LOG_GRACE)
+        if http.worker.log is not None:
+            await asyncio.to_thread(http.worker.log.close, _LOG_GRACE)
 
     async def __is_ready__(self) -> bool:
-        return await self._backend.is_ready()
+        return await http.worker.backend.is_ready()

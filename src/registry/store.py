@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy
-
 from registry.errors import RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -64,6 +62,8 @@ def _knock(uri: str) -> None:
     """Reach a database server once before MLflow does, which would go on trying for a minute and a half."""
     if uri.startswith("sqlite") or not uri.startswith(DATABASE_SCHEMES):
         return
+    import sqlalchemy
+
     patience = {"connect_timeout": _KNOCK_SECONDS} if uri.startswith(("postgresql", "mysql")) else {}
     engine = sqlalchemy.create_engine(uri, connect_args=patience)
     try:

@@ -56,9 +56,8 @@ class Backend(Protocol):
 class ForecastApp:
     """The ASGI app of the public service.
 
-    It is built when service.py is imported, before a worker has anything to ask; `connect` gives it its
-    backend and its metrics when the worker starts. It finds its few routes itself: a router's regular expressions,
-    and the two layers of middleware that come with it, cost a fifth of what a forecast does.
+    `connect` gives it its backend and its metrics. It finds its few routes itself: a router's regular expressions, and
+    the two layers of middleware that come with it, cost a fifth of what a forecast does.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -21,8 +21,9 @@ from serving.batcher import Batcher
 from serving.catalog import Catalog, Loaded
 from serving.catalog_health import health_of, problems_of
 from serving.champions import Champions
-from serving.fits import Fits, Fitted, InlineHistory, inline_model
+from serving.fits import Fits, Fitted, inline_model
 from serving.follower import Follower
+from serving.histories import InlineHistory
 from serving.listing import Page
 from serving.loading import load_arrays, load_row
 from serving.metrics import Metrics

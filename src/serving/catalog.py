@@ -42,16 +42,20 @@ _CODES: dict[type[RegistryError], Code] = {
 }
 
 
-def open_registry() -> Registry:
-    """The registry as a runner uses it: opened now, because that takes MLflow a second or two.
+def open_soon() -> Registry:
+    """The registry as a runner uses it: opened in a thread, for that takes MLflow seconds, and fits need none.
 
     One that is away now is asked again when it is needed.
     """
     registry = registry_of_environment()
-    try:
-        registry.ping()
-    except RegistryUnavailable as error:
-        log.warning("%s", error)
+
+    def open_it() -> None:
+        try:
+            registry.ping()
+        except RegistryUnavailable as error:
+            log.warning("%s", error)
+
+    threading.Thread(target=open_it, name="registry", daemon=True).start()
     return registry
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pandas as pd
 from cachetools import TTLCache
@@ -16,6 +14,7 @@ from cachetools import TTLCache
 from forecasting.columns import read_dates
 from forecasting.intervals import Mode
 from forecasting.state import ForecastModel
+from serving.histories import InlineHistory
 from serving.model import ServingModel
 from serving.outcomes import Refusal
 from serving.predictors import ArrayPredictor, Rows
@@ -25,26 +24,6 @@ from serving.settings import Settings
 
 Fitted = ForecastModel | Refusal
 Found = Literal["kept", "joined", "fitted"]  # how a model was come by
-
-
-class InlineHistory(NamedTuple):
-    """A history column by column, as it was sent."""
-
-    ds: list[str]
-    y: list[float]
-
-    @classmethod
-    def of(cls, data: Sequence[Point]) -> InlineHistory:
-        """What a request brings."""
-        return cls([point.ds for point in data], [point.y for point in data])
-
-    @property
-    def digest(self) -> bytes:
-        """Tells histories apart by what was sent, before any of the work of reading it."""
-        content = hashlib.sha256(array("d", self.y).tobytes())
-        content.update(bytes(map(len, self.ds)))  # none is longer than 40 letters; so the texts need no marks between
-        content.update("".join(self.ds).encode())
-        return content.digest()
 
 
 @dataclass(eq=False)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from registry.registry import Registry
 from serving.catalog import Catalog
-from serving.fits import Fitted, InlineHistory
+from serving.fits import Fitted
+from serving.histories import InlineHistory
 from serving.inline import InlineFits
 from serving.loading import load_any
 from serving.model import ServingModel, outcome_of

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
 from serving.access import EVERYBODY, Caller, is_loopback
-from serving.jwks import KeySet
 from serving.keys import PREFIX, KeyRing
 from serving.outcomes import Refused
 from serving.rate import RateLimiter
 from serving.settings import Settings
-from serving.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from serving.tokens import TokenVerifier
 
 log = logging.getLogger("serving.gate")
 
@@ -135,6 +137,9 @@ def _is_of_this_machine(value: bytes) -> bool:
 def _verifier(settings: Settings) -> TokenVerifier | None:
     if settings.jwt_issuer is None:
         return None
+    from serving.jwks import KeySet  # these bring what most services have no use for
+    from serving.tokens import TokenVerifier
+
     return TokenVerifier(
         settings.own_segments,
         issuer=settings.jwt_issuer,

@@ -13,7 +13,8 @@ from forecasting.errors import Fault as HistoryFault
 from forecasting.errors import FitError, HistoryError
 from forecasting.history import History, check_history
 from forecasting.plan import Plan
-from serving.fits import Fitted, InlineHistory
+from serving.fits import Fitted
+from serving.histories import InlineHistory
 from serving.outcomes import INTERNAL_ERROR, Code, Refusal
 from serving.schemas import Fault
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from forecasting.intervals import Mode
 from registry.errors import ForecastLogError
-from registry.forecast_log import ForecastLog
 from serving.access import OwnSegments, is_loopback
 from serving.schemas import MOST_PERIODS, MOST_REQUESTS, MOST_ROWS
+
+if TYPE_CHECKING:
+    from forecasting.intervals import Mode
 
 
 class Settings(BaseSettings):
@@ -90,6 +91,8 @@ class Settings(BaseSettings):
     @property
     def mode(self) -> Mode:
         """`intervals` as forecasting knows it."""
+        from forecasting.intervals import Mode  # numpy and scipy with it, which reading settings can do without
+
         return Mode(self.intervals)
 
     @property
@@ -100,9 +103,12 @@ class Settings(BaseSettings):
     @field_validator("log_url")
     @classmethod
     def _names_a_log(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return url
+        from registry.forecast_log import ForecastLog  # SQLAlchemy with it
+
         try:
-            if url is not None:
-                ForecastLog(url.get_secret_value())  # which connects when it is used
+            ForecastLog(url.get_secret_value())  # which connects when it is used
         except ForecastLogError as error:
             raise ValueError(str(error)) from None
         return url

@@ -7,8 +7,9 @@ import pickle
 from collections.abc import Sequence
 
 from registry.registry import Registry
-from serving.fits import Fitted, InlineHistory
+from serving.fits import Fitted
 from serving.forecaster import Forecaster
+from serving.histories import InlineHistory
 from serving.outcomes import Outcome
 from serving.schemas import ForecastRequest
 from serving.settings import Settings

@@ -16,7 +16,8 @@ from registry.log import JobLog
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from serving.backend import WorkerBackend
-from serving.fits import Fitted, InlineHistory
+from serving.fits import Fitted
+from serving.histories import InlineHistory
 from serving.outcomes import Answer, Outcome, Refusal, Refused
 from serving.schemas import Forecast, ForecastRequest
 from serving.settings import Settings

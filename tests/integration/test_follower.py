@@ -21,8 +21,9 @@ from registry.registry import Registry
 from serving.access import EVERYBODY
 from serving.backend import WorkerBackend
 from serving.board import Board
-from serving.fits import Fitted, InlineHistory
+from serving.fits import Fitted
 from serving.follower import Follower
+from serving.histories import InlineHistory
 from serving.model import served_model
 from serving.outcomes import Answer, Outcome, Refused
 from serving.schemas import ForecastRequest, ServedModel

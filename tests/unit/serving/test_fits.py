@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.fits import Fits, Fitted, InlineHistory
+from serving.fits import Fits, Fitted
+from serving.histories import InlineHistory
 from serving.outcomes import Refusal, Refused
 from serving.runner_queue import RunnerQueue
 from serving.schemas import Point
