@@ -103,10 +103,12 @@ class ProphetRunner:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        from serving.catalog import open_soon
+        from serving.catalog import open_soon, registry_of_environment
         from serving.forecaster import Forecaster
 
-        self._forecaster = Forecaster(open_soon(), settings)
+        registry = registry_of_environment()
+        self._forecaster = Forecaster(registry, settings)
+        open_soon(registry)
         settle()
 
     @bentoml.api  # type: ignore[untyped-decorator]
@@ -159,6 +161,9 @@ async def _hop(call: Callable[[], Awaitable[bytes]]) -> Any:
     http={"host": default_host(settings)},
     # Their endpoint label is the raw path; ours, in serving.metrics, is the route.
     metrics={"enabled": False},
+    # Ready means that registered segments can be forecast. A runner that is killed, or not there yet, makes histories
+    # wait; it must not take this host from those who need none.
+    runner_probe={"enabled": False},
 )
 @bentoml.asgi_app(http, path="/")
 class ForecastService:

@@ -42,12 +42,8 @@ _CODES: dict[type[RegistryError], Code] = {
 }
 
 
-def open_soon() -> Registry:
-    """The registry as a runner uses it: opened in a thread, for that takes MLflow seconds, and fits need none.
-
-    One that is away now is asked again when it is needed.
-    """
-    registry = registry_of_environment()
+def open_soon(registry: Registry) -> None:
+    """Open it in a thread before it is needed, for that takes MLflow seconds; one that is away is asked again then."""
 
     def open_it() -> None:
         try:
@@ -56,7 +52,6 @@ def open_soon() -> Registry:
             log.warning("%s", error)
 
     threading.Thread(target=open_it, name="registry", daemon=True).start()
-    return registry
 
 
 def registry_of_environment() -> Registry:

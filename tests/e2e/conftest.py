@@ -15,8 +15,12 @@ import httpx
 import pytest
 
 from benchmarks.servers import serving as running
+from tests.waiting import until
 
 SERVE = [sys.executable, "-m", "bentoml", "serve", "service:ForecastService", "--host", "127.0.0.1", "--port", "{port}"]
+
+# What the log says when histories are taken: /readyz speaks of registered segments alone.
+RUNNER_READY = "Service ProphetRunner initialized"
 
 # What a data scientist's notebook does, with none of our code: argv is store, segment, slope.
 NOTEBOOK = """
@@ -69,6 +73,7 @@ def serve(store: str, folder: Path, **environment: str) -> Iterator[Service]:
         running(SERVE, ready="/readyz", env=env, log_to=log) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
+        until(lambda: RUNNER_READY in log.read_text(), "a runner")
         yield Service(client, log)
 
 

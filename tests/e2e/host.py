@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -109,7 +110,16 @@ class Host:
     def is_whole(self) -> bool:
         """Whether every process is there, each worker has the catalog mapped, and they are ready, a runner included."""
         workers, runners = self.workers(), self.runners()
-        return len(workers) == WORKERS and self.is_settled() and len(runners) == RUNNERS and self.is_ready()
+        all_there = len(workers) == WORKERS and len(runners) == RUNNERS
+        return all_there and self.is_settled() and self.is_ready() and self.fits()
+
+    def fits(self) -> bool:
+        """Whether a runner takes a history that nobody has sent before."""
+        rows = [{"ds": "2024-01-01", "y": 1.0}, {"ds": "2024-01-02", "y": time.time()}]
+        with contextlib.suppress(httpx.HTTPError):
+            body = {"model_id": "a runner?", "periods": 1, "data": rows}
+            return self.http.post("/forecast", json=body, timeout=5).status_code == 200
+        return False
 
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):

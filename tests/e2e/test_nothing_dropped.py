@@ -159,6 +159,7 @@ def test_a_runner_killed(served: Host, tmp_path: Path, kills: int) -> None:
         with nothing_dropped(served, tmp_path, refused=True) as callers:
             (runner,) = served.runners()
             kill(runner)
+            assert served.is_ready(), "a load balancer would take the host from those who need no runner"
             callers.go_on()
             back = until(served.is_whole, "the killed runner replaced")
             callers.go_on(5, "/forecast?inline")
