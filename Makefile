@@ -77,7 +77,7 @@ serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 
 # TypeScript first, for what it builds is held against the real service. ARGS are pytest's: with some, it and the example are left out.
 test: $(READY) $(if $(ARGS),,test-typescript) ## all tests but the long proofs and the clusters
-	$(BIN)/pytest -m "not slow and not engines and not hostile and not nextjs" $(ARGS)
+	$(BIN)/pytest -m "not slow and not engines and not hostile and not nextjs and not deploy" $(ARGS)
 	$(if $(ARGS),,@$(MAKE) --no-print-directory test-next)
 
 test-next: $(READY) ## the Next.js example end to end, in a real browser; needs Node 20.19 or later
@@ -94,7 +94,7 @@ $(CLIENT)/node_modules/.ready: $(CLIENT)/package-lock.json
 	@touch $@
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
-	$(BIN)/pytest -m "slow and not hostile" --timeout 1800 $(ARGS)
+	$(BIN)/pytest -m "slow and not hostile and not deploy" --timeout 1800 $(ARGS)
 
 proof: $(READY) ## what a service that breaks drops: 400 promotions and rollbacks, kills, a registry away for a minute; prints its figures
 	$(BIN)/pytest -s --timeout 1800 tests/e2e/test_nothing_dropped.py tests/e2e/test_stopping.py $(ARGS)
