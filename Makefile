@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 AUDIT := $(VENV)/audit
 HOSTILE := $(VENV)/hostile
+DEPLOY := $(VENV)/deploy
+PREVIOUS := $(VENV)/previous
 CLIENT := clients/typescript
 EXAMPLE := examples/nextjs
 EXAMPLE_SOURCES := $(shell find $(EXAMPLE)/app $(EXAMPLE)/components $(EXAMPLE)/lib -type f) $(wildcard $(EXAMPLE)/*.ts $(EXAMPLE)/*.json)
@@ -18,7 +20,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile check audit format openapi lock bento bench clean
+.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile test-deploy check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +112,17 @@ $(HOSTILE)/.ready: requirements/hostile.txt
 
 hostile: $(READY) $(HOSTILE)/.ready ## 20,000 requests made up from the OpenAPI document, and a coverage-guided fuzz of the body's parser
 	$(BIN)/pytest -m hostile --timeout 3600 $(ARGS)
+
+# Environments of their own: checkov brings a hundred packages, and the other is one to be upgraded from.
+$(DEPLOY)/.ready: requirements/deploy.txt
+$(PREVIOUS)/.ready: requirements/previous.txt
+$(DEPLOY)/.ready $(PREVIOUS)/.ready:
+	@echo "setting up $(@D) from $<"; $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
+	$(BIN)/pytest -m deploy --timeout 1800 $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 	$(BIN)/ruff check .

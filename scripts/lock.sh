@@ -13,3 +13,6 @@ echo "uv" | compile --output-file requirements/uv.txt -
 echo "pip-audit" | compile --output-file requirements/audit.txt -
 # atheris 3.1 has wheels for Python 3.12 and later alone.
 printf 'atheris<3.1\nschemathesis\n' | compile --output-file requirements/hostile.txt -
+printf 'checkov\nhadolint-bin\nkubernetes-validate\n' | compile --output-file requirements/deploy.txt -
+# The minor versions before those of pyproject.toml: what they logged must still serve.
+printf 'mlflow==3.16.1\nprophet==1.4.0\n' | compile --output-file requirements/previous.txt -
