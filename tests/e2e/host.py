@@ -142,7 +142,7 @@ def host(
 ) -> Iterator[Host]:
     """A host for the length of a with block, on a store that gets two good versions of each segment, the first live."""
     registry = Registry(store)
-    known = _register(registry, segments)
+    known = register(registry, segments)
     environment = {
         "BENTOML_CONTAINERIZED": "true",  # as BentoML's own images say
         "BENTOML_CONFIG_OPTIONS": f"services.ForecastService.workers={WORKERS}",
@@ -247,7 +247,7 @@ def lose_parameters(files: Path) -> None:
     (files / "model.pr").write_text(json.dumps(json.dumps(model)))
 
 
-def _register(registry: Registry, segments: Sequence[str]) -> dict[str, dict[int, list[float]]]:
+def register(registry: Registry, segments: Sequence[str]) -> dict[str, dict[int, list[float]]]:
     """Two versions of each segment, the first of them champion; what Prophet itself makes of each."""
     for version in GOOD:
         _log(registry, [_record(segment, version, promote=version == 1) for segment in segments])
