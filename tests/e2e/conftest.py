@@ -90,10 +90,15 @@ def service(sqlite_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running_service
 
 
-def log_from_notebook(store: str, segment: str, slope: float, cwd: Path) -> list[float]:
-    """Log, register and promote a model in a process of its own; gives Prophet's own ten next yhat."""
+def log_from_notebook(
+    store: str, segment: str, slope: float, cwd: Path, python: str | Path = sys.executable
+) -> list[float]:
+    """Log, register and promote a model in a process of its own; gives Prophet's own ten next yhat.
+
+    python: whose packages do that.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK, store, segment, str(slope)],
+        [python, "-c", NOTEBOOK, store, segment, str(slope)],
         cwd=cwd,
         capture_output=True,
         text=True,
