@@ -45,6 +45,8 @@ def fill(registry: Registry, champions: int, folder: Path) -> None:
         with engine.begin() as connection:
             for table, rows in _rows(numbers, locations).items():
                 connection.execute(sa.insert(table_of(table)), rows)
+    with engine.begin() as connection:  # as a database does by itself within minutes, where it is not told not to
+        connection.execute(sa.text("ANALYZE"))
 
 
 def add_version(registry: Registry, number: int, location: str) -> int:

@@ -31,8 +31,8 @@ class Champions:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Champions:
-        """Look through a snapshot once: some milliseconds for 100,000 champions."""
-        table, plain = snapshot.table, PlainModels.of(snapshot.table)
+        """Look through a snapshot once: some ten milliseconds for 100,000 champions."""
+        table, plain = snapshot.table, PlainModels.of(snapshot.table, snapshot.numbers)
         kinds = np.where(table.records["freq"] < 0, OTHER, plain.kinds)
         return cls(snapshot, plain, kinds, table.last_dates, table.records["interval_width"].copy())
 

@@ -5,7 +5,8 @@ renamed into its place. Rows stand in the order of their segments' UTF-8 bytes.
 
 Arrays beside those of the ModelTable, for N rows: `versions` and `registered` (N,), see Mark; `text`, which holds of
 one row after the other its segment, its ModelInfo in JSON and its ServedModel in JSON; `offsets` (3 N + 1,), where each
-of these begins; the index: `hashes` (N,) ascending, and `rows` (N,), the row of each hash.
+of these begins; the index: `hashes` (N,) ascending, and `rows` (N,), the row of each hash; `numbers` (N, NUMBERS),
+those that forecasts begin from, so that no worker has to compute, and keep, its own.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from forecasting.array_file import open_arrays
 from forecasting.errors import ModelError
+from forecasting.grid import NUMBERS
 from forecasting.table import ModelTable
 from forecasting.table_file import LAYOUT, table_of
 from registry.versions import Mark
 from serving.schemas import ModelInfo, ServedModel
 
-MAGIC = f"forecast catalog 1 of models {LAYOUT}\n".encode()  # the first number rises with any change of what follows
+MAGIC = f"forecast catalog 2 of models {LAYOUT}\n".encode()  # the first number rises with any change of what follows
 TEXTS = 3  # of a row: segment, ModelInfo, ServedModel
 DTYPES = {"versions": "<i8", "registered": "<i8", "offsets": "<i8", "hashes": "<u8", "rows": "<i8"}
 
@@ -76,9 +80,13 @@ CONTENTS = TypeAdapter(Contents)
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One catalog, open for reading: table has the model of every row. Threads may share it."""
+    """One catalog, open for reading: table has the model of every row, numbers what `grid.numbers_of` gives of it.
+
+    Threads may share it.
+    """
 
     table: ModelTable
+    numbers: npt.NDArray[np.float64]
     contents: Contents
     arrays: Mapping[str, memoryview]
 
@@ -162,13 +170,14 @@ def open_snapshot(path: Path, *, verify: bool = False) -> Snapshot:
         table = table_of(header, found, path)
         contents = CONTENTS.validate_python(header["contents"])
         arrays = {name: found[name].view(dtype) for name, dtype in DTYPES.items()} | {"text": found["text"]}
+        numbers = found["numbers"].view("<f8").reshape(len(table), NUMBERS)
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path} is a damaged catalog: {error}") from error
     lengths = {name: len(values) for name, values in arrays.items()}
     n = len(table)
     if lengths != dict.fromkeys(DTYPES, n) | {"offsets": TEXTS * n + 1, "text": int(arrays["offsets"][-1])}:
         raise ModelError(f"{path} is a damaged catalog: {n} rows, and arrays of {lengths}")
-    return Snapshot(table, contents, {name: values.data for name, values in arrays.items()})
+    return Snapshot(table, numbers, contents, {name: values.data for name, values in arrays.items()})
 
 
 def hash_of(key: bytes) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.array_file import Array, save_arrays
+from forecasting.grid import numbers_of
 from forecasting.table import ModelTable
 from forecasting.table_file import table_parts
 from forecasting.table_pick import pick, pieces
@@ -59,7 +60,8 @@ def write_snapshot(
     loose = pick([source.models for source in sources], which, positions)
     header, arrays = table_parts(loose)
     header["contents"] = CONTENTS.dump_python(contents, mode="json")
-    save_arrays(path, MAGIC, header, {**arrays, **_picked(sources, which, positions)})
+    numbers = {"numbers": [numbers_of(loose.records)]}
+    save_arrays(path, MAGIC, header, {**arrays, **numbers, **_picked(sources, which, positions)})
 
 
 @dataclass(frozen=True, eq=False)
