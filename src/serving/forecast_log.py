@@ -28,7 +28,6 @@ from serving.logs import current_request_id
 from serving.metrics import Metrics
 from serving.outcomes import Answer, Outcome
 from serving.schemas import ForecastRequest
-from serving.settings import Settings
 
 log = logging.getLogger("serving.forecast_log")
 
@@ -205,11 +204,9 @@ class LogWriter:
         self._fault = fault
 
 
-def open_writer(settings: Settings, metrics: Metrics) -> LogWriter | None:
-    """The writer of the log that the settings name, started; None where they name none."""
-    if settings.log_url is None:
-        return None
-    writer = LogWriter(ForecastLog(settings.log_url.get_secret_value()), metrics, settings.log_buffer)
+def open_writer(url: str, metrics: Metrics, most_rows: int) -> LogWriter:
+    """The writer of the log at this URL, started."""
+    writer = LogWriter(ForecastLog(url), metrics, most_rows)
     writer.start()
     return writer
 
