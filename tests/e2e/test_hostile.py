@@ -76,7 +76,7 @@ def guarded(empty_store: Path, prophet: Prophet, tmp_path_factory: pytest.TempPa
     ("words", "least"),
     [
         pytest.param(("--max-examples", "60"), 500, id="short"),
-        pytest.param(("--max-examples", "2500"), 20_000, id="long", marks=pytest.mark.slow),
+        pytest.param(("--max-examples", "4000"), 20_000, id="long", marks=pytest.mark.slow),
     ],
 )
 def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(

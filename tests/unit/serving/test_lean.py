@@ -10,8 +10,19 @@ def test_a_worker_needs_neither_mlflow_nor_prophet_until_it_has_to() -> None:
     """MLflow alone is 110 MB a worker: the syncer imports it, and whoever looks something up in the registry."""
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "import serving.app, serving.backend, serving.follower, serving.metrics\n"
-        "print([name for name in ('mlflow', 'prophet', 'numba', 'alembic') if name in sys.modules])"
+        "import serving.worker\n"
+        "print([name for name in ('mlflow', 'prophet', 'numba', 'sqlalchemy', 'jwt') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_process_above_the_workers_needs_next_to_nothing() -> None:
+    """It reads service.py, too, before it starts them: what it imports holds up the start, and stays in its memory."""
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "import service\n"
+        "print([name for name in ('pandas', 'numpy', 'scipy', 'sqlalchemy', 'mlflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
