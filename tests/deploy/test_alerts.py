@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.tools import tool
+from tests.deploy.tools import ROOT, dashboard_queries, tool
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
 
 
@@ -69,11 +68,7 @@ def test_a_rule_that_never_fires_is_noticed(rule: dict[str, Any], tmp_path: Path
 @pytest.mark.deploy
 def test_each_query_for_a_dashboard_is_one(tmp_path: Path) -> None:
     """Parsed by promtool, as a rule that records it."""
-    text = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
-    section = text.partition("| shows | query |")[2].partition("\n## ")[0]
-    queries = re.findall(r"^\| [^`|]+ \| `(.+)` \|$", section, re.MULTILINE)
-    assert len(queries) == section.count("\n| ")
-    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(dashboard_queries())]
     (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     command = [tool("promtool"), "check", "rules", str(tmp_path / "queries.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,21 +15,14 @@ import pytest
 import yaml
 
 from benchmarks.servers import serving
-from tests.deploy.tools import tool
+from tests.deploy.tools import ROOT, dashboard_queries, tool
 from tests.e2e.conftest import log_from_notebook, serve
 from tests.waiting import until
 
 pytestmark = pytest.mark.deploy
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs" / "observability.md"
 FOLDER = ROOT / "deploy" / "prometheus"
 DAYS = [{"ds": f"2024-01-{day:02d}", "y": float(day % 7)} for day in range(1, 31)]
-
-
-def _queries() -> list[str]:
-    section = DOCS.read_text(encoding="utf-8").partition("| shows | query |")[2].partition("\n## ")[0]
-    return re.findall(r"^\| [^`|]+ \| `(.+)` \|$", section, re.MULTILINE)
 
 
 def test_each_query_for_a_dashboard_finds_data(tmp_path: Path) -> None:
@@ -50,7 +42,7 @@ def test_each_query_for_a_dashboard_finds_data(tmp_path: Path) -> None:
             for body in ({"model_id": "watched"}, {"data": DAYS}, {"model_id": "unknown"}):
                 assert service.http.post("/forecast", json=body, headers=caller).status_code in (200, 404)
 
-        for query in _queries():
+        for query in dashboard_queries():
 
             def has_data(query: str = query) -> bool:
                 ask()

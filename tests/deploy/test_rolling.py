@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import pytest
 
 from benchmarks.servers import free_port, serving
 from registry.registry import Registry
+from tests.deploy.tools import tool
 from tests.e2e.conftest import SERVE
 from tests.e2e.host import PERIODS, SEGMENTS, register, supervisor_of
 from tests.e2e.load import load
@@ -89,10 +88,7 @@ class Proxy:
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
     """haproxy before slots without replicas."""
-    program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        excuse = "no haproxy here: apt-get install haproxy"
-        pytest.fail(excuse) if os.environ.get("CI") else pytest.skip(excuse)
+    program = tool("haproxy", beside="/usr/sbin")
     operators = tmp_path / "haproxy.socket"
     nobody = free_port()
     servers = "\n".join(f"    server {slot} 127.0.0.1:{nobody}" for slot in SLOTS)

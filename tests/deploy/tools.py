@@ -1,17 +1,27 @@
-"""Programs of other packages that the tests of this folder run."""
+"""What the tests of this folder need besides, and where it is."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from pathlib import Path
 
-import pytest
+from tests.lacking import lacking
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def tool(name: str) -> str:
-    """Where a program is. Skips where it is not, which CI does not take."""
-    found = shutil.which(name)
-    if found is None:
-        excuse = f"no {name} here"
-        pytest.fail(excuse) if os.environ.get("CI") else pytest.skip(excuse)
-    return found
+def tool(name: str, *, beside: str = "") -> str:
+    """Where a program is, on the path or in the folder `beside` it; skips where it is not."""
+    found = shutil.which(name, path=os.pathsep.join(filter(None, (os.environ["PATH"], beside))))
+    return found or lacking(f"no {name} here")
+
+
+def dashboard_queries() -> list[str]:
+    """Those of docs/observability.md, every row of their table."""
+    text = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    section = text.partition("| shows | query |")[2].partition("\n## ")[0]
+    queries = re.findall(r"^\| [^`|]+ \| `(.+)` \|$", section, re.MULTILINE)
+    assert len(queries) == section.count("\n| ")
+    return queries

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,7 +18,6 @@ import httpx
 import numpy as np
 import pandas as pd
 import psutil
-import pytest
 import yaml
 
 from forecasting.history import check_history
@@ -30,6 +28,7 @@ from registry.log import JobLog
 from registry.records import SegmentRecord
 from registry.registry import Registry
 from tests.e2e.conftest import serve
+from tests.lacking import lacking
 from tests.waiting import until
 
 PERIODS = 14
@@ -188,8 +187,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
     options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(folder)]
     done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        excuse = f"a disk cannot be filled here, because none can be mounted: {done.stderr.strip()}"
-        pytest.fail(excuse) if os.environ.get("CI") else pytest.skip(excuse)
+        lacking(f"a disk cannot be filled here, because none can be mounted: {done.stderr.strip()}")
     try:
         yield folder
     finally:

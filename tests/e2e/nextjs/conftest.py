@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from benchmarks.servers import ROOT
 from examples.nextjs.local.stack import EXAMPLE, STANDALONE, Supabase, running_app, running_service, running_supabase
 from tests.e2e.nextjs.people import Person, sign_in
+from tests.lacking import lacking
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 _BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -37,18 +38,12 @@ class Forecasts:
         return httpx.post(f"{self.url}/forecast", json=body, headers=headers, timeout=60, trust_env=False)
 
 
-def _lacking(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 def _need_the_build() -> None:
     """Skip, or in CI fail, unless the app and its stack are installed and built."""
     if shutil.which("node") is None:
-        _lacking("the Next.js example needs Node 20.19 or later")
+        lacking("the Next.js example needs Node 20.19 or later")
     if not (STANDALONE / "server.js").exists() or not (EXAMPLE / "local" / "node_modules").is_dir():
-        _lacking("the Next.js example is not built: make test-next")
+        lacking("the Next.js example is not built: make test-next")
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +99,7 @@ def visit(app: str) -> Callable[..., dict[str, Any]]:
     """Visits the app with a real browser; gives what was to be seen. Screenshots stay in build/screenshots."""
     browser = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
-        _lacking("looking at the page needs Debian's chromium-headless-shell, or BROWSER_PATH")
+        lacking("looking at the page needs Debian's chromium-headless-shell, or BROWSER_PATH")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
     def go(person: Person, shots: str, url: str = app, **wishes: Any) -> dict[str, Any]:
