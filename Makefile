@@ -11,6 +11,7 @@ AUDIT := $(VENV)/audit
 HOSTILE := $(VENV)/hostile
 DEPLOY := $(VENV)/deploy
 PREVIOUS := $(VENV)/previous
+COMPOSE := $(VENV)/compose
 CLIENT := clients/typescript
 EXAMPLE := examples/nextjs
 EXAMPLE_SOURCES := $(shell find $(EXAMPLE)/app $(EXAMPLE)/components $(EXAMPLE)/lib -type f) $(wildcard $(EXAMPLE)/*.ts $(EXAMPLE)/*.json)
@@ -20,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile test-deploy check audit format openapi lock bento bench clean
+.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile test-deploy up down check audit format openapi lock bento bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,13 +117,20 @@ hostile: $(READY) $(HOSTILE)/.ready ## 20,000 requests made up from the OpenAPI 
 # Environments of their own: checkov brings a hundred packages, and the other is one to be upgraded from.
 $(DEPLOY)/.ready: requirements/deploy.txt
 $(PREVIOUS)/.ready: requirements/previous.txt
-$(DEPLOY)/.ready $(PREVIOUS)/.ready:
+$(COMPOSE)/.ready: requirements/compose.txt
+$(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready:
 	@echo "setting up $(@D) from $<"; $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
+test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
 	$(BIN)/pytest -m deploy --timeout 1800 $(ARGS)
+
+up: $(COMPOSE)/.ready ## the whole stack in containers (docker compose, else podman): trains, and ends with a forecast
+	@PYTHON=$(PYTHON) deploy/stack/up.sh
+
+down: ## stop the stack and keep what it stored; ARGS=--volumes keeps nothing
+	@deploy/stack/compose down $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 	$(BIN)/ruff check .

@@ -16,3 +16,7 @@ printf 'atheris<3.1\nschemathesis\n' | compile --output-file requirements/hostil
 printf 'checkov\nhadolint-bin\nkubernetes-validate\n' | compile --output-file requirements/deploy.txt -
 # The minor versions before those of pyproject.toml: what they logged must still serve.
 printf 'mlflow==3.16.1\nprophet==1.4.0\n' | compile --output-file requirements/previous.txt -
+# The compose stack: MLflow's server, the object store, and what drives podman.
+printf 'boto3\nhttptools\nmlflow\npsycopg[binary]\nuvloop\n' | compile --constraints requirements/dev.txt --output-file requirements/mlflow.txt -
+echo "swift" | compile --constraints requirements/dev.txt --output-file requirements/store.txt -
+echo "podman-compose" | compile --constraints requirements/dev.txt --output-file requirements/compose.txt -
