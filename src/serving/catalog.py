@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -75,6 +76,9 @@ class Catalog(Generic[Model]):
     capacity: models kept at a time.
     What the alias names is read again after `champion_ttl_seconds`. While the registry does not answer, and where
     a new champion does not load, the segment's last good model goes on serving. Threads may share a catalog.
+
+    Of an error a copy is kept, and another raised: with its traceback it would be in a cycle with the frames in it,
+    some 3 KB that no longer than seconds are needed, and that only a full collection of garbage would free.
     """
 
     def __init__(
@@ -133,11 +137,11 @@ class Catalog(Generic[Model]):
             try:
                 found = self._registry.champion(segment)
             except RegistryError as error:
-                found = error
+                found = copy(error)
             with self._lock:
                 self._champions[segment] = found
         if isinstance(found, RegistryError):
-            raise found
+            raise copy(found)
         return found
 
     def _load(self, version: ModelVersion) -> Loaded[Model]:
@@ -145,7 +149,7 @@ class Catalog(Generic[Model]):
         with self._lock:
             bad, loaded = self._bad.get(key), self._models.get(key)
         if bad is not None:
-            raise bad
+            raise copy(bad)
         if loaded is None:
             loaded = self._read(version)
             with self._lock:
@@ -160,7 +164,7 @@ class Catalog(Generic[Model]):
                 raise bad_artifact(version, error) from error
         except BadArtifact as error:
             with self._lock:
-                self._bad[version.name, version.version] = error
+                self._bad[version.name, version.version] = copy(error)
             log.error("refused: %s", error)
             raise
 
