@@ -12,6 +12,7 @@ HOSTILE := $(VENV)/hostile
 DEPLOY := $(VENV)/deploy
 PREVIOUS := $(VENV)/previous
 COMPOSE := $(VENV)/compose
+PROGRAMS := $(VENV)/programs
 CLIENT := clients/typescript
 EXAMPLE := examples/nextjs
 EXAMPLE_SOURCES := $(shell find $(EXAMPLE)/app $(EXAMPLE)/components $(EXAMPLE)/lib -type f) $(wildcard $(EXAMPLE)/*.ts $(EXAMPLE)/*.json)
@@ -123,8 +124,13 @@ $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready:
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
-	$(BIN)/pytest -m deploy --timeout 1800 $(ARGS)
+# What is lacking is skipped by the tests, loudly.
+$(PROGRAMS)/.ready: scripts/programs.sh
+	@sh $< $(@D) || echo "$(PROGRAMS) lacks programs: they are had from Debian's packages"
+	@touch $@
+
+test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready $(PROGRAMS)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
+	PATH=$(CURDIR)/$(PROGRAMS):$$PATH $(BIN)/pytest -m deploy --timeout 1800 $(ARGS)
 
 up: $(COMPOSE)/.ready ## the whole stack in containers (docker compose, else podman): trains, and ends with a forecast
 	@PYTHON=$(PYTHON) deploy/stack/up.sh

@@ -135,7 +135,7 @@ def docker_compose() -> list[str]:
         return [found]
     plugin = ["docker", "compose"]
     if not shutil.which("docker") or subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode:
-        lacking("no docker compose here: scripts/docker-compose.sh .venv/compose/bin")
+        lacking("no docker compose here: make test-deploy")
     return plugin
 
 

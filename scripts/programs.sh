@@ -1,5 +1,6 @@
 #!/bin/sh
-# Put docker-compose, Debian trixie's, into the folder that is named: for machines without docker that check the stack's files.
+# Put programs that check what deploys into the folder that is named: this Debian's prometheus and promtool, and trixie's
+# docker-compose and kustomize, which bookworm has not. Nothing is installed, and no service is started.
 set -eu
 mkdir -p "$1"
 target=$(cd "$1" && pwd)
@@ -11,11 +12,14 @@ echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} trixie main"
 mkdir -p "$work/lists/partial" "$work/archives/partial"
 cd "$work"
 # Lists of its own: nothing else on this machine may come to be of another release.
-apt() {
+trixie() {
     apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work" -o APT::Sandbox::User=root "$@"
 }
-apt update
-apt download docker-compose
-dpkg -x docker-compose_*.deb root
-install -m 0755 root/usr/libexec/docker/cli-plugins/docker-compose "$target/docker-compose"
+trixie update
+trixie download docker-compose kustomize
+apt-get -qq -o APT::Sandbox::User=root download prometheus
+for package in *.deb; do dpkg -x "$package" root; done
+for program in libexec/docker/cli-plugins/docker-compose bin/kustomize bin/prometheus bin/promtool; do
+    install -m 0755 "root/usr/$program" "$target/"
+done
