@@ -22,7 +22,7 @@ from tests.deploy.tools import ROOT
 from tests.e2e.host import PERIODS, SEGMENTS, register
 from tests.waiting import say, until
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(900)]
 
 IMAGE = "localhost/prophet-serving:0.1.0"
 
