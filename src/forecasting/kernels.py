@@ -1,7 +1,8 @@
 """Compiled kernels of the exact solver: a partial Cholesky, a lasso on the changepoints, the noise variance.
 
 numba compiles them once per machine (about ten seconds) and keeps the result beside this file, or in
-NUMBA_CACHE_DIR. They hold no Python objects and release the GIL.
+NUMBA_CACHE_DIR. They hold no Python objects and release the GIL. Images have them compiled ahead
+(`kernels_build`), and no numba then; those keep the GIL.
 
 Throughout, theta = (k, m, beta, delta) with the first n_smooth entries under normal priors and delta under
 a Laplace prior; gram = Z'Z and moment = Z'y for the design Z whose columns belong to theta.
@@ -9,10 +10,10 @@ a Laplace prior; gram = Z'Z and moment = Z'y for the design Z whose columns belo
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -24,9 +25,28 @@ _DEPENDENT = 1e-13  # a pivot this small beside its diagonal: the column is a co
 _CANCELLED = 1e-6  # below this share of y'y, y'y - 2 theta'Z'y + theta'Z'Z theta has lost half of its digits
 
 
+try:
+    _ahead: Any = importlib.import_module("forecasting.kernels_ahead")
+except ImportError:
+    _ahead = None
+
+
 def compiled(function: Kernel) -> Kernel:
-    """Compile with numba; the signature that mypy sees stays the Python function's."""
+    """Compile with numba, or find what was compiled ahead; the signature that mypy sees stays the Python function's."""
+    if _ahead is not None:
+        return checked(getattr(_ahead, function.__name__, function))
+    import numba
+
     return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
+
+
+def checked(kernel: Kernel) -> Kernel:
+    """A kernel that was compiled ahead, given arrays as it was compiled for: it looks at neither type nor layout."""
+
+    def call(*given: Any) -> Any:
+        return kernel(*(np.ascontiguousarray(x, dtype=np.float64) if isinstance(x, np.ndarray) else x for x in given))
+
+    return cast(Kernel, call)
 
 
 @compiled
