@@ -7,10 +7,13 @@ cache=${PROPHET_SERVING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/prophet-serving}
 layer=$cache/base-image.tar
 
 podman image exists "$image" && exit 0
+mkdir -p "$cache"
+exec 9>"$cache/base-image.lock"
+flock 9 # whoever else wants it at the same time waits, and finds it made
+podman image exists "$image" && exit 0
 if [ ! -f "$layer" ]; then
     podman pull --quiet --retry 0 "$image" 2>/dev/null && exit 0
     echo "no image registry can be reached: making $image from Debian's packages"
-    mkdir -p "$cache"
     root=$(mktemp -d)
     trap 'rm -rf "$root" "$layer.part"' EXIT
     mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
