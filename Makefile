@@ -1,8 +1,11 @@
 # Every target sets itself up first; `make help` lists them.
-# Variables: HOST, PORT (serve), MLFLOW_TRACKING_URI (any), ARGS (train), PYTHON (which python3 makes .venv).
+# Variables: HOST, PORT (serve), MLFLOW_TRACKING_URI (any), ARGS (train), PYTHON (which python3 makes .venv),
+# IMAGE (what `image` makes), CONTAINERS (docker or podman; else docker where it runs).
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
+IMAGE ?= prophet-serving-bento
+CONTAINERS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -22,7 +25,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile test-deploy up down check audit format openapi lock bento bench clean
+.PHONY: help setup demo example train serve test test-next test-clients test-typescript test-slow proof test-engines hostile test-deploy up down check audit format openapi lock bento image bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -166,6 +169,9 @@ lock: $(READY) ## write requirements/*.txt anew from pyproject.toml
 
 bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
+
+image: bento ## an image of the Bento, by docker or podman; IMAGE=name
+	PATH=$(BIN):$$PATH sh deploy/bento_image.sh $(IMAGE) $(CONTAINERS)
 
 bench: $(READY) ## all benchmarks
 	@failed=; for name in forecasting intervals solvers accuracy admission training scale serving soak; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
