@@ -20,6 +20,7 @@ compose --profile jobs build
 compose up -d --no-deps postgres store
 job migrate
 job bucket
+job catalog
 compose up -d --no-deps mlflow forecast prometheus
 job train
 "$python" deploy/stack/ask.py "${FORECAST_URL:-http://127.0.0.1:${FORECAST_PORT:-3000}}" "$secrets/api_key"

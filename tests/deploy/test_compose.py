@@ -210,7 +210,7 @@ def test_no_container_s_end_costs_a_forecast_or_a_model(running: Stack, monkeypa
 
     running.kill("forecast")
     running.podman("run", "--rm", "--volume", f"{_volume('catalog')}:/catalog", "--entrypoint", "sh",
-                   "--user", "0", "prophet-serving:0.1.0", "-c", "rm -rf /catalog/*")  # fmt: skip
+                   "--user", "0", "prophet-stack-mlflow:0.1.0", "-c", "rm -rf /catalog/*")  # fmt: skip
     seconds = running.start("forecast")
     assert {segment: running.forecast(segment) for segment in SEGMENTS} == known
     say(f"the service without its snapshot: ready {seconds:.1f} s after its start, from the registry")
