@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(1200)]
 USER = "10001:10001"
 BENTO_USER = "1034:1034"
 # Megabytes, uncompressed. The first is what is promised; the others are what they were, and a tenth.
-BOUNDS = {"serving": 500, "trainer": 680, "bento": 1550}
+BOUNDS = {"serving": 500, "trainer": 680, "bento": 1500}
 TITLES = {"serving": "prophet-serving", "trainer": "prophet-trainer"}
 BUILDERS = ("gcc", "cc", "make", "pip", "pip3", "uv", "apt-get", "dpkg", "perl", "git")
 AHEAD = 10
