@@ -77,7 +77,7 @@ class Podman:
         self("run", "--detach", "--name", name, *_confined(user, mounts), "--memory", MEMORY, *options, image)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-                while not _is_ready(client):
+                while not is_ready(client):
                     state = self("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name)
                     waited = time.monotonic() - began
                     assert state.startswith("running"), f"the container ended: {state}"
@@ -130,7 +130,8 @@ def _confined(user: str, mounts: tuple[Path, ...]) -> list[str]:
     return [*words, *(word for path in mounts for word in ("--volume", f"{path}:{path}"))]
 
 
-def _is_ready(client: httpx.Client) -> bool:
+def is_ready(client: httpx.Client) -> bool:
+    """Whether a service answers so on /readyz, or at all."""
     with contextlib.suppress(httpx.HTTPError):
         return client.get("/readyz").status_code == 200
     return False

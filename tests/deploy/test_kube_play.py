@@ -17,52 +17,35 @@ from benchmarks.servers import free_port
 from registry.registry import Registry
 from serving.keys import create_key
 from tests.deploy.kustomize import build
-from tests.deploy.stack import podman_environment, run
+from tests.deploy.podman import Podman, is_ready
 from tests.deploy.tools import ROOT
 from tests.e2e.host import PERIODS, SEGMENTS, register
 from tests.waiting import say, until
 
 pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(900)]
 
-IMAGE = "localhost/prophet-serving:0.1.0"
 
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """What podman needs, with the image built."""
-    made = podman_environment(tmp_path)
-    run([str(ROOT / "deploy" / "base_image.sh")], made)
-    run(["podman", "build", "--quiet", "--target", "serving", "--tag", IMAGE, "."], made)
-    return made
-
-
-def test_the_deployment_forecasts(environment: dict[str, str], mlflow_server: str, tmp_path: Path) -> None:
+def test_the_deployment_forecasts(podman: Podman, serving_image: str, mlflow_server: str, tmp_path: Path) -> None:
     """As it stands in the overlay, but for the image's place, the registry's address and a port that is free here."""
     known = register(Registry(mlflow_server), SEGMENTS[:2])
     keys = tmp_path / "keys"
     _, key = create_key(keys / "keys.json", "caller", ("*",))
     (keys / "keys.json").chmod(0o644)
     port = free_port()
-    manifests = _manifests(registry=mlflow_server, port=port, keys=keys)
+    manifests = _manifests(image=serving_image, registry=mlflow_server, port=port, keys=keys)
     began = time.monotonic()
-    with _played(manifests, tmp_path, environment) as container:
+    with _played(manifests, tmp_path, podman) as container:
         http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": key}, trust_env=False)
-
-        def ready() -> bool:
-            with contextlib.suppress(httpx.HTTPError):
-                return http.get("/readyz").status_code == 200
-            return False
-
-        until(ready, lambda: run(["podman", "logs", container], environment)[-2000:])
+        until(lambda: is_ready(http), lambda: podman.log(container)[-2000:])
         say(f"kube play: ready after {time.monotonic() - began:.1f} s")
         for segment, versions in known.items():
             answer = http.post("/forecast", json={"model_id": segment, "periods": PERIODS}).json()
             assert [row["yhat"] for row in answer["forecast"]] == pytest.approx(versions[1], rel=1e-9)
-        _is_confined(json.loads(run(["podman", "inspect", container], environment))[0])
+        _is_confined(json.loads(podman("inspect", container))[0])
         http.close()
 
 
-def _manifests(*, registry: str, port: int, keys: Path) -> list[dict[str, Any]]:
+def _manifests(*, image: str, registry: str, port: int, keys: Path) -> list[dict[str, Any]]:
     """The Deployment and the ConfigMap that it reads, with what is another here than in a cluster."""
     rendered = build(ROOT / "deploy" / "kubernetes" / "overlays" / "small")
     (deployment,) = (manifest for manifest in rendered if manifest["kind"] == "Deployment")
@@ -71,7 +54,7 @@ def _manifests(*, registry: str, port: int, keys: Path) -> list[dict[str, Any]]:
     (named,) = (source["configMapRef"]["name"] for source in service["envFrom"] if "configMapRef" in source)
     (settings,) = (manifest for manifest in rendered if manifest["metadata"]["name"] == named)
     settings["data"]["MLFLOW_TRACKING_URI"] = registry
-    service["image"] = IMAGE
+    service["image"] = image
     # Containers share the host's network here: it must not listen where somebody else does, nor publish anything.
     service["args"] = ["bentoml", "serve", "service:ForecastService", "--host", "0.0.0.0", "--port", str(port)]
     pod["hostNetwork"] = True
@@ -84,15 +67,15 @@ def _manifests(*, registry: str, port: int, keys: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _played(manifests: list[dict[str, Any]], folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def _played(manifests: list[dict[str, Any]], folder: Path, podman: Podman) -> Iterator[str]:
     """The container's name, for the length of a with block."""
     path = folder / "pod.yaml"
     path.write_text(yaml.safe_dump_all(manifests))
-    run(["podman", "kube", "play", str(path)], environment)
+    podman("kube", "play", path)
     try:
         yield "forecasts-pod-0-service"
     finally:
-        run(["podman", "kube", "down", str(path)], environment)
+        podman("kube", "down", path)
 
 
 def _is_confined(known: dict[str, Any]) -> None:
