@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
+# Above what known services listen on, below what Linux (32768) and other systems (49152) give to outgoing connections.
+_PORTS = range(20_000, 32_000)
 _LOG_TAIL = 2_000  # characters of the log that a failure shows
 # No server calls home during a measurement, and BentoML keeps respawning its workers as it does on a host.
 _QUIET = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
@@ -67,10 +70,16 @@ def serving(
 
 
 def free_port() -> int:
-    """A loopback port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free just now, and that nobody is given by chance until a server has it.
+
+    Not one of the system's own choice (a bind to port 0): those are of the range that every outgoing connection takes
+    its port from, so that under load one is taken again before a server has started.
+    """
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, patience: float, log: IO[bytes]) -> None:
