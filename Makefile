@@ -32,25 +32,26 @@ help: ## list the targets
 
 setup: $(READY) ## make .venv with everything pinned
 
-# uv where it can be had, for its speed; plain pip does the same from the same hashes.
+# Into an environment what a lock says: by uv where it can be had, for its speed; plain pip does the same by the same hashes.
+define install
+	@if [ -x $(BIN)/uv ]; then \
+		$(BIN)/uv pip install --quiet --python $(1) --require-hashes -r $(2); \
+	else \
+		$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2); \
+	fi
+endef
+
 $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "this project runs on Python 3.11; set PYTHON=/path/to/python3.11")'
 	@echo "setting up $(VENV) from requirements/dev.txt"; $(PYTHON) -m venv $(VENV)
-	@if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; then \
-		$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.txt; \
-	else \
-		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
-	fi
+	@-$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(call install,$(VENV),requirements/dev.txt)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(ENGINES): $(READY) requirements/engines.txt
 	@echo "adding requirements/engines.txt to $(VENV)"
-	@if [ -x $(BIN)/uv ]; then \
-		$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/engines.txt; \
-	else \
-		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/engines.txt; \
-	fi
+	$(call install,$(VENV),requirements/engines.txt)
 	@touch $@
 
 demo: $(READY) ## train, register, promote and serve 60 real series, and print a forecast
@@ -112,7 +113,7 @@ test-engines: $(ENGINES) ## Ray and Spark (700 MB, and Java 17 or 21) on this ma
 # An environment of its own: schemathesis knows the service by HTTP alone, and it would be a plugin of every pytest here.
 $(HOSTILE)/.ready: requirements/hostile.txt
 	@$(PYTHON) -m venv $(HOSTILE)
-	@$(HOSTILE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/hostile.txt
+	$(call install,$(HOSTILE),requirements/hostile.txt)
 	@touch $@
 
 hostile: $(READY) $(HOSTILE)/.ready ## 20,000 requests made up from the OpenAPI document, and a coverage-guided fuzz of the body's parser
@@ -124,7 +125,7 @@ $(PREVIOUS)/.ready: requirements/previous.txt
 $(COMPOSE)/.ready: requirements/compose.txt
 $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready:
 	@echo "setting up $(@D) from $<"; $(PYTHON) -m venv $(@D)
-	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(call install,$(@D),$<)
 	@touch $@
 
 # What is lacking is skipped by the tests, loudly.
@@ -151,7 +152,7 @@ check: $(READY) ## ruff, mypy --strict, import-linter, drift of docs and OpenAPI
 # An environment of its own: what audits packages is none of ours.
 $(AUDIT)/.ready: requirements/audit.txt
 	@$(PYTHON) -m venv $(AUDIT)
-	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	$(call install,$(AUDIT),requirements/audit.txt)
 	@touch $@
 
 audit: $(AUDIT)/.ready ## known vulnerabilities of what is locked, by pip-audit; says so where nobody can be asked
