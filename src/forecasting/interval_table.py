@@ -18,8 +18,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
+from forecasting.normal import cumulative, quantile
 from forecasting.trend_law import MAX_INTENSITY, Floats, spread_nodes
 
 _STEP = 0.1  # between the solved values, in either logarithm
@@ -69,7 +69,7 @@ def linear_half_width(probability: float, intensity: Floats, jump: Floats, noise
         half *= _deviation(intensity, ratio)
         half *= jump
         return half
-    z = float(ndtri(probability))
+    z = quantile(probability)
     noise = np.broadcast_to(noise, intensity.shape)
     result: Floats = z * noise
     wanders = (intensity > 0) & (jump > 0) & (noise <= jump * _ONLY_NOISE)
@@ -112,14 +112,14 @@ def solve_half_width(probability: float, atom: Floats, spread: Floats, weight: F
     """
     scale = np.concatenate([np.maximum(noise, 1e-300), np.hypot(spread, noise)], axis=1)
     mass = np.concatenate([atom[:, None], weight], axis=1)
-    x = np.maximum(float(ndtri(probability)) * noise[:, 0], 0.0)
+    x = np.maximum(quantile(probability) * noise[:, 0], 0.0)
     noiseless = not noise.any()
     moving = atom + weight.sum(axis=1) / 2.0 < probability if noiseless else np.ones(len(x), dtype=np.bool_)
     for _ in range(200):
         if not moving.any():
             break
         at = np.minimum(x[moving, None] / scale[moving], 1e3)  # Phi is 1 long before
-        missing = probability - (mass[moving] * ndtr(at)).sum(axis=1)
+        missing = probability - (mass[moving] * cumulative(at)).sum(axis=1)
         slopes = mass[moving] * np.exp(-0.5 * at**2) / scale[moving]
         if noiseless:  # the atom at 0 lies below every x > 0 and below 0 itself
             missing -= np.where(x[moving] == 0.0, atom[moving] / 2.0, 0.0)
@@ -270,7 +270,7 @@ class _TrendTable:
 def _trend_table(probability: float) -> _TrendTable:
     """Solved in a tenth of a second."""
     _check(probability)
-    z = float(ndtri(probability))
+    z = quantile(probability)
     ends = float(-np.log(2.0 * probability - 1.0)) if probability > 0.5 else np.inf
     if ends >= MAX_INTENSITY:
         return _TrendTable(MAX_INTENSITY, 0.0, z, np.zeros(1), np.zeros(1))
@@ -296,7 +296,7 @@ def _check(probability: float) -> None:
 
 def _wandering(table: HalfWidths, probability: float, intensity: Floats, jump: Floats, noise: Floats) -> Floats:
     """`linear_half_width` of rows (R,) whose trend is uncertain, wherever they lie."""
-    z = float(ndtri(probability))
+    z = quantile(probability)
     ratio = noise / jump
     known = np.clip(intensity, table.first_intensity, MAX_INTENSITY)
     # Many changes: U keeps the shape of MAX_INTENSITY's with its own variance, and its excess falls as 1/intensity.

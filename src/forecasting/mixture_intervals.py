@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
+from forecasting.normal import cumulative, quantile
 from forecasting.trend_law import Floats, Spread
 
 _SQRT_2PI = float(np.sqrt(2.0 * np.pi))
@@ -33,7 +33,7 @@ def linear_draws_quantile(probability: float, law: Spread, centre: Floats, jump:
         distance = x[:, None] - centre
         for j, scale in enumerate(scales):
             z = np.clip(distance / scale, -40.0, 40.0)
-            share += mass[:, j] * ndtr(z).mean(axis=1)
+            share += mass[:, j] * cumulative(z).mean(axis=1)
             density += mass[:, j] * (np.exp(-0.5 * z**2) / scale).mean(axis=1) / _SQRT_2PI
         return share, density
 
@@ -73,7 +73,7 @@ def logistic_quantile(
     def below(x: Floats) -> tuple[Floats, Floats]:
         z = (x[:, None] - centre) / sigma
         share_below, slope = _cells_below(z[:, :, None] - heights, narrow, share)
-        share_below = share_below.sum(axis=2) + law.atom[:, None] * ndtr(z)
+        share_below = share_below.sum(axis=2) + law.atom[:, None] * cumulative(z)
         slope = slope.sum(axis=2) + law.atom[:, None] * _normal(z)
         return share_below.mean(axis=1), (slope / sigma).mean(axis=1)
 
@@ -102,7 +102,7 @@ def logistic_mean(law: Spread, theta: Floats, jump: Floats, cap: Floats) -> Floa
 def _guess(probability: float, centre: Floats, variance: Floats) -> Floats:
     """A normal variable's quantile (R,), from each draw's mean and variance (R, D): where to start looking."""
     spread = np.sqrt(variance.mean(axis=1) + centre.var(axis=1))
-    return np.asarray(centre.mean(axis=1) + float(ndtri(probability)) * spread)
+    return np.asarray(centre.mean(axis=1) + quantile(probability) * spread)
 
 
 def solve_increasing(below: Below, probability: float, low: Floats, high: Floats, start: Floats) -> Floats:
@@ -136,9 +136,9 @@ def _cells(law: Spread) -> tuple[Floats, Floats]:
     share = law.weight / np.maximum(1.0 - law.atom, 1e-300)[:, None]
     last = (law.spread * np.sqrt(2.0 * np.log1p(1e7 * share))).max(axis=1)
     right = last[:, None] * np.linspace(0.0, 1.0, _CELLS + 1) ** 2.5
-    above = np.zeros(right.shape)
-    for spread, weight in zip(law.spread.T, law.weight.T, strict=True):
-        above += weight[:, None] * ndtr(-right / spread[:, None])
+    tails = cumulative(-right[:, None] / law.spread[:, :, None])  # (R, nodes, edges)
+    tails *= law.weight[:, :, None]
+    above = tails.sum(axis=1)
     above[:, -1] = 0.0
     mass = -np.diff(above, axis=1)
     edges = np.concatenate([-right[:, :0:-1], right], axis=1)
@@ -157,13 +157,13 @@ def _cells_below(distance: Floats, narrow: npt.NDArray[np.bool_], share: Floats)
     distance: (R, D, E), z minus each edge; share: (R, D, E - 1), the cell's mass over its width, or the mass itself
     where the cell is so narrow that the difference quotient would lose its digits, and its middle says as much.
     """
-    at_edge = ndtr(distance)
+    at_edge = cumulative(distance)
     integral = distance * at_edge + _normal(distance)
     below = -np.diff(integral, axis=2) * share
     slope = -np.diff(at_edge, axis=2) * share
     if narrow.any():
         middle = ((distance[:, :, 1:] + distance[:, :, :-1]) / 2.0)[narrow]
-        below[narrow] = ndtr(middle) * share[narrow]
+        below[narrow] = cumulative(middle) * share[narrow]
         slope[narrow] = _normal(middle) * share[narrow]
     return below, slope
 

@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     @property
     def mode(self) -> Mode:
         """`intervals` as forecasting knows it."""
-        from forecasting.intervals import Mode  # numpy and scipy with it, which reading settings can do without
+        from forecasting.intervals import Mode  # numpy with it, which reading settings can do without
 
         return Mode(self.intervals)
 

@@ -10,7 +10,10 @@ SERVED = (
     *("future", "prophet_json", "prophet_features", "prophet_history", "country_holidays", "intervals", "forecast"),
     "grid",
 )
-HEAVY = {"prophet", "matplotlib", "cmdstanpy", "numba", "pydantic", "mlflow", "bentoml", "holidays", "sqlalchemy"}
+HEAVY = {
+    *("prophet", "matplotlib", "cmdstanpy", "numba", "scipy", "pydantic", "mlflow", "bentoml", "holidays"),
+    "sqlalchemy",
+}
 
 
 def _modules_after(imports: str) -> set[str]:

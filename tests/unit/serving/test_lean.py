@@ -11,7 +11,7 @@ def test_a_worker_needs_neither_mlflow_nor_prophet_until_it_has_to() -> None:
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "import serving.worker\n"
-        "print([name for name in 'mlflow prophet numba alembic sqlalchemy jwt'.split() if name in sys.modules])"
+        "print([name for name in 'mlflow prophet numba scipy alembic sqlalchemy jwt'.split() if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
