@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.state import ForecastModel
 from registry.errors import RegistryUnavailable
 from registry.registry import Registry
 from training.config import JobConfig, load_config
@@ -199,6 +200,19 @@ def test_without_promotion_a_version_stays_a_challenger(source: Path, tmp_path: 
     registry = Registry(f"sqlite:///{tmp_path}/mlflow.db")
     run_job(config_of(source, segments=[SOUND[1]], promote=False), registry)
     assert registry.aliases(SOUND[1]) == {"challenger": 1}
+
+
+@pytest.mark.parametrize("solver", [None, "exact", "cmdstan"])
+def test_the_configuration_chooses_the_solver_and_the_version_says_which_it_was(
+    source: Path, tmp_path: Path, solver: str | None
+) -> None:
+    """Ours by default; in the tag, and in the model that serving reads."""
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db")
+    run_job(config_of(source, segments=[SOUND[0]], solver=solver, recipe="stock", workers=1), registry)
+    champion = registry.champion(SOUND[0])
+    model = registry.load(champion)
+    assert isinstance(model, ForecastModel)
+    assert champion.tags["forecast.solver"] == model.solver == (solver or "exact")
 
 
 def test_a_dry_run_without_a_registry_makes_none(source: Path, tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def test_they_are_prophets_in_every_configuration_that_turns_up(case: tuple[Prop
     _assert_prophets(*case)
 
 
+@pytest.mark.parametrize("growth", ["linear", "logistic", "flat"])
+def test_draws_of_prophets_own_sampler_forecast_as_prophet_does(growth: str) -> None:
+    """As Stan gives them and Prophet keeps them, rather than drawn up in their shape."""
+    day = np.arange(60)
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": 20 + day % 7 + np.sin(day), "cap": 40.0})
+    real = Prophet(growth=growth, mcmc_samples=20, uncertainty_samples=0, n_changepoints=5)
+    real.fit(frame, chains=1, seed=1, show_progress=False)
+    assert real.params["k"].shape == (10,)
+    _assert_prophets(real, real.make_future_dataframe(40).assign(cap=40.0))
+
+
 @pytest.mark.parametrize("unit", ["us", "ns"])
 @pytest.mark.parametrize("step", ["137ms", "1s", "7min"])
 def test_a_season_of_a_minute_is_prophets_too(step: str, unit: str) -> None:
