@@ -6,12 +6,13 @@ It passes the same processes, server and middleware as a forecast does, and is c
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import ForecastService
 from serving.app import ForecastApp
-from serving.settings import Settings
 
 __all__ = ["ForecastService"]
 
@@ -23,8 +24,8 @@ async def _nothing(request: Request) -> Response:
     return Response(b"{}", media_type="application/json")
 
 
-def _build_with_nothing(app: ForecastApp, settings: Settings) -> None:
-    _build(app, settings)
+def _build_with_nothing(app: ForecastApp, *parts: Any) -> None:
+    _build(app, *parts)
     app.routes["/nothing"] = {"POST": _nothing}
 
 

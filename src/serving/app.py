@@ -40,6 +40,7 @@ CallersHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 _ONE_MODEL = "/models/{model_id}"
 _RENDERED_AT_ONCE = 64  # answers of a large batch that are written before others get their turn
+_HELD_SECONDS = 0.25  # how long a refusal for overload is kept back
 _FORBIDDEN = Refusal("forbidden", "this caller may not have this; whether it exists is not said")
 
 
@@ -54,19 +55,16 @@ class Backend(Protocol):
 
 
 class ForecastApp:
-    """The ASGI app of the public service.
+    """The ASGI app of the public service; record: is told what came of each request's forecasts.
 
-    `connect` gives it its backend and its metrics. It finds its few routes itself: a router's regular expressions, and
-    the two layers of middleware that come with it, cost a fifth of what a forecast does.
+    It finds its few routes itself: a router's regular expressions, and the two layers of middleware that come with it,
+    cost a fifth of what a forecast does.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, backend: Backend, metrics: Metrics, record: Record | None = None) -> None:
+        self._settings, self._backend, self._metrics, self._record = settings, backend, metrics, record
         self._gate = Gate(settings)
         self._hook_rate = RateLimiter()
-        self._backend: Backend | None = None
-        self._metrics: Metrics | None = None
-        self._record: Record | None = None
         self.routes: dict[str, dict[str, Handler]] = {
             "/forecast": {"POST": self._admitted(self._forecast)},
             "/forecast/batch": {"POST": self._admitted(self._batch)},
@@ -77,12 +75,6 @@ class ForecastApp:
             "/metrics": _got(self._admitted(self._exposition)),
             "/openapi.json": _got(self._openapi),
         }
-
-    def connect(self, backend: Backend, metrics: Metrics, record: Record | None = None) -> None:
-        """Start answering from this backend. record: is told what came of each request's forecasts."""
-        self._backend = backend
-        self._metrics = metrics
-        self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,8 +89,7 @@ class ForecastApp:
             await response(scope, receive, send)
         finally:
             seconds = time.perf_counter() - started
-            if self._metrics is not None:
-                self._metrics.count(pattern, response.status_code, seconds)
+            self._metrics.count(pattern, response.status_code, seconds)
             if self._settings.access_log:
                 log_access(scope["method"], pattern, response.status_code, seconds)
 
@@ -129,11 +120,11 @@ class ForecastApp:
         work = self._outcome(asked, caller)
         # A bare future is the batcher's, which is through before a timer is even set.
         outcome = await (work if isinstance(work, asyncio.Future) else self._within_time(work))
-        if self._metrics is not None:
-            self._metrics.count_outcome(_name_of(outcome))
+        self._metrics.count_outcome(_name_of(outcome))
         if self._record is not None:
             self._record([asked], [outcome], caller)
         if isinstance(outcome, Refusal):
+            await _slow_down([outcome])
             return problem_response(outcome)
         return await compressed(request, forecast_json(outcome, asked.format))
 
@@ -149,10 +140,10 @@ class ForecastApp:
             arrow.check(batch)
         self._gate.charge(caller, len(batch.requests) - 1)
         outcomes = await self._within_time(asyncio.gather(*(self._outcome(asked, caller) for asked in batch.requests)))
-        if self._metrics is not None:
-            self._metrics.count_outcomes(map(_name_of, outcomes))
+        self._metrics.count_outcomes(map(_name_of, outcomes))
         if self._record is not None:
             self._record(batch.requests, outcomes, caller)
+        await _slow_down(outcomes)
         if as_arrow:
             return Response(await asyncio.to_thread(arrow.batch_stream, outcomes), media_type=arrow.MEDIA_TYPE)
         return await compressed(request, batch_json(await _rendered(batch.requests, outcomes)))
@@ -160,7 +151,7 @@ class ForecastApp:
     def _outcome(self, asked: ForecastRequest, caller: Caller) -> Awaitable[Outcome]:
         """A forecast for those who may have it; whether there is one, the others are not told."""
         if caller.inline if asked.data is not None else caller.may_read(asked.model_id):
-            return self._ready.forecast(asked)
+            return self._backend.forecast(asked)
         return _forbidden()
 
     async def _models(self, request: Request, caller: Caller) -> Response:
@@ -171,14 +162,14 @@ class ForecastApp:
         if rejected not in ("true", "false"):
             raise _over_limit("rejected", "rejected is true or false")
         token = request.query_params.get("page_token")
-        work = self._ready.models(int(text), token, caller, rejected=rejected == "true")
+        work = self._backend.models(int(text), token, caller, rejected=rejected == "true")
         return await compressed(request, (await self._within_time(work)).as_json())
 
     async def _model(self, request: Request, caller: Caller) -> Response:
         segment = request.path_params["model_id"]
         if not caller.may_read(segment):
             return problem_response(_FORBIDDEN)
-        return Response(await self._ready.model(segment, caller), media_type="application/json")
+        return Response(await self._backend.model(segment, caller), media_type="application/json")
 
     async def _hook(self, request: Request) -> Response:
         """A webhook of MLflow's, which shows its own signature instead of a key."""
@@ -190,26 +181,19 @@ class ForecastApp:
         if wait := self._hook_rate.take("mlflow", hooks.RATE):
             raise Refused("rate_limited", "more deliveries than this worker takes", retry_after=wait)
         if (segment := hooks.segment_in(body)) is not None:
-            await self._ready.hint(segment)
+            await self._backend.hint(segment)
         return Response(status_code=204)
 
     async def _health(self, _: Request) -> Response:
-        return _json(await self._ready.health())
+        return _json(await self._backend.health())
 
     async def _exposition(self, _: Request, caller: Caller) -> Response:
         if not caller.metrics:
             return problem_response(_FORBIDDEN)
-        assert self._metrics is not None
         return await asyncio.to_thread(self._metrics.exposition)
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi_document())
-
-    @property
-    def _ready(self) -> Backend:
-        if self._backend is None:
-            raise Refused("overloaded", "this worker is still starting")
-        return self._backend
 
     async def _read(self, request: Request, kind: type[Body]) -> Body:
         try:
@@ -268,6 +252,16 @@ async def _answer(handlers: dict[str, Handler], request: Request) -> Response:
     allowed = ", ".join(sorted(handlers))
     detail = f"{request.method} is not for this path; it takes {allowed}"
     return problem_response(Refusal("method_not_allowed", detail), {"Allow": allowed})
+
+
+async def _slow_down(outcomes: Sequence[Outcome]) -> None:
+    """Keep callers who are refused for overload from asking again at once, whether they heed Retry-After or not.
+
+    To read a history only to refuse it takes a worker a millisecond, so a few who ask without a pause would otherwise
+    have all of its time.
+    """
+    if any(isinstance(outcome, Refusal) and outcome.code == "overloaded" for outcome in outcomes):
+        await asyncio.sleep(_HELD_SECONDS)
 
 
 def _name_of(outcome: Outcome) -> str:

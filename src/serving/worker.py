@@ -41,8 +41,7 @@ def start_worker(settings: Settings, runners: Runners) -> Worker:
         metrics=metrics,
         more_problems=log.problems if log else tuple,
     )
-    app = ForecastApp(settings)
-    app.connect(backend, metrics, log.record if log else None)
+    app = ForecastApp(settings, backend, metrics, log.record if log else None)
     follower.start()
     return Worker(app, backend, log)
 

@@ -50,9 +50,8 @@ class Target:
 
     def __init__(self, registry: Registry) -> None:
         settings = Settings(champion_ttl_seconds=3600, max_periods=400, max_rows=500, max_batch=20, timeout_seconds=60)
-        self._app = ForecastApp(settings)
         backend = WorkerBackend(LocalRunners(registry, settings), registry, settings)
-        self._app.connect(backend, Metrics(multiprocess=False))
+        self._app = ForecastApp(settings, backend, Metrics(multiprocess=False))
         self._loop = asyncio.new_event_loop()
         document = openapi_document()
         self._schemas = {

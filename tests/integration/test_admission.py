@@ -97,8 +97,8 @@ class App:
 
 def _open(registry: Registry, keys: dict[str, dict[str, str]] | None = None, **chosen_settings: Any) -> App:
     chosen = Settings(**chosen_settings)
-    app = ForecastApp(chosen)
-    app.connect(WorkerBackend(LocalRunners(registry, chosen), registry, chosen), Metrics(multiprocess=False))
+    backend = WorkerBackend(LocalRunners(registry, chosen), registry, chosen)
+    app = ForecastApp(chosen, backend, Metrics(multiprocess=False))
     return App(app, keys or {})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 
 import httpx
@@ -23,7 +24,7 @@ from serving.settings import Settings
 
 
 class Backend:
-    """Answers every forecast with as many zeros as periods; "bad" is unknown, "broken" a bug."""
+    """Answers every forecast with as many zeros as periods; "bad" is unknown, "full" refused, "broken" a bug."""
 
     def __init__(self) -> None:
         self.request_ids: list[str | None] = []
@@ -34,6 +35,8 @@ class Backend:
             raise ZeroDivisionError
         if request.model_id == "bad":
             return Refusal("unknown_segment", "there is no such segment")
+        if request.model_id == "full":
+            return Refusal("overloaded", "too many wait", retry_after=2.0)
         zeros = [0.0] * request.periods
         return Answer(
             request.model_id, "2026-01-01T00:00:00Z", b"{}", ["2024-01-01"] * request.periods, *[zeros] * 3, 0.8
@@ -66,8 +69,7 @@ class App:
     def __init__(self, **settings: object) -> None:
         self.backend = Backend()
         self.metrics = Metrics(multiprocess=False, gauges=lambda: [Gauge("forecast_catalog_models", "Champions.", 7)])
-        self.app = ForecastApp(Settings(**settings))
-        self.app.connect(self.backend, self.metrics)
+        self.app = ForecastApp(Settings(**settings), self.backend, self.metrics)
 
     def ask(self, method: str, path: str, **options: object) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -120,11 +122,14 @@ def test_a_bug_costs_its_own_request_only(app: App, caplog: pytest.LogCaptureFix
     assert "ZeroDivision" not in answer.text
 
 
-def test_before_it_is_connected_the_app_says_so() -> None:
-    """503, not a bug."""
-    app = App()
-    app.app = ForecastApp(Settings())
-    assert app.ask("POST", "/forecast", json={}).json()["code"] == "overloaded"
+def test_a_refusal_for_overload_is_kept_back(app: App) -> None:
+    """Alone and in a batch, so that a caller who asks again at once cannot ask often; no other refusal is."""
+    full, bad = {"model_id": "full"}, {"model_id": "bad"}
+    for path, body in (("/forecast", full), ("/forecast/batch", {"requests": [bad, full]})):
+        began = time.monotonic()
+        assert "overloaded" in app.ask("POST", path, json=body).text
+        assert time.monotonic() - began >= 0.25
+    assert app.ask("POST", "/forecast", json=full).headers["retry-after"] == "2"
 
 
 def test_every_answer_carries_the_request_s_id(app: App) -> None:
@@ -236,7 +241,7 @@ def test_what_came_of_every_forecast_is_handed_on_with_who_asked(app: App) -> No
         for one, outcome in zip(asked, outcomes, strict=True):
             told.append((one.model_id, isinstance(outcome, Answer), caller.name, current_request_id()))
 
-    app.app.connect(app.backend, app.metrics, record)
+    app.app = ForecastApp(Settings(), app.backend, app.metrics, record)
     app.ask("POST", "/forecast", json={"model_id": "a"}, headers={"x-request-id": "one"})
     both = {"requests": [{"model_id": "bad"}, {"model_id": "b"}]}
     app.ask("POST", "/forecast/batch", json=both, headers={"x-request-id": "two"})

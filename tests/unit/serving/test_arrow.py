@@ -37,8 +37,7 @@ class Backend:
 
 
 def _ask(asked: list[dict[str, object]], accept: str = MEDIA_TYPE) -> httpx.Response:
-    app = ForecastApp(Settings())
-    app.connect(Backend(), Metrics(multiprocess=False))
+    app = ForecastApp(Settings(), Backend(), Metrics(multiprocess=False))
 
     async def once() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:

@@ -39,8 +39,7 @@ class App:
 
     def __init__(self, **settings: object) -> None:
         self.backend = Backend()
-        self.app = ForecastApp(Settings(**settings))
-        self.app.connect(self.backend, Metrics(multiprocess=False))
+        self.app = ForecastApp(Settings(**settings), self.backend, Metrics(multiprocess=False))
 
     def post(self, headers: dict[str, str], body: bytes) -> httpx.Response:
         async def once() -> httpx.Response:
