@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -46,6 +47,9 @@ def _files(location: str, uri: str) -> Iterator[Callable[[str], str]]:
 
     Raises BadArtifact for a location that no artifact store can have.
     """
+    if folder := _folder_here(location):  # MLflow would say the same, and takes seconds to import
+        yield lambda name: _read(name, location, lambda: folder / name)
+        return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
@@ -59,6 +63,16 @@ def _files(location: str, uri: str) -> Iterator[Callable[[str], str]]:
     with tempfile.TemporaryDirectory(prefix="prophet-serving-") as scratch:
         fetch = repository.download_artifacts
         yield lambda name: _read(name, location, lambda: Path(fetch(name, scratch)))  # type: ignore[no-untyped-call]
+
+
+def _folder_here(location: str) -> Path | None:
+    """The folder of this machine that a location names in the usual ways: by an absolute path, or a URL without a host.
+
+    Both are unquoted, as MLflow does.
+    """
+    if location.startswith("/"):
+        return Path(unquote(location))
+    return Path(unquote(urlsplit(location).path)) if location.startswith("file:///") else None
 
 
 def _read(name: str, location: str, find: Callable[[], Path]) -> str:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import sqlalchemy as sa
-
 from registry.api_writer import writing
 from registry.errors import BadSegment, NoChampion, UnknownSegment
 from registry.names import model_name
 from registry.registry import Registry
 from registry.store import quiet_mlflow
 from registry.tables.champions import champions_named
-from registry.tables.schema import is_direct, schema_of, why_not
+from registry.tables.schema import is_direct, reading_engine, schema_of, why_not
 from registry.versions import ModelVersion
 
 Lookup = Callable[[Sequence[str]], dict[str, ModelVersion]]
@@ -35,7 +33,7 @@ def open_lookup(registry: Registry) -> Lookup:
 
 
 def _by_query(registry: Registry) -> Lookup:
-    engine = sa.create_engine(registry.uri, poolclass=sa.NullPool)
+    engine = reading_engine(registry.uri)
 
     def look_up(segments: Sequence[str]) -> dict[str, ModelVersion]:
         names = []

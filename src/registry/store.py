@@ -49,7 +49,7 @@ def connect(uri: str) -> MlflowClient:
     Raises RegistryUnavailable when the store cannot be opened (for a database: at once).
     """
     try:
-        _knock(uri)
+        knock(uri)
         from mlflow import MlflowClient
 
         with _one_at_a_time(uri), quiet_mlflow():
@@ -58,8 +58,8 @@ def connect(uri: str) -> MlflowClient:
         raise RegistryUnavailable(f"the registry at {without_password(uri)} does not open: {error}") from error
 
 
-def _knock(uri: str) -> None:
-    """Reach a database server once before MLflow does, which would go on trying for a minute and a half."""
+def knock(uri: str) -> None:
+    """Reach a database server once, in seconds or not at all: MLflow would go on trying for a minute and a half."""
     if uri.startswith("sqlite") or not uri.startswith(DATABASE_SCHEMES):
         return
     import sqlalchemy

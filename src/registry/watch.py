@@ -10,10 +10,9 @@ import logging
 
 from registry.changes import Watch
 from registry.registry import Registry
-from registry.store import DATABASE_SCHEMES
+from registry.store import DATABASE_SCHEMES, knock
 from registry.tables.schema import why_not
 from registry.tables.watch import TableWatch
-from registry.watch_api import ApiWatch
 
 _log = logging.getLogger(__name__)
 
@@ -23,11 +22,20 @@ def open_watch(registry: Registry) -> Watch:
 
     Raises RegistryUnavailable.
     """
-    if not registry.uri.startswith(DATABASE_SCHEMES):
-        return ApiWatch(registry)
-    registry.ping()  # opened by MLflow first, a new store gets its tables
-    reason = why_not(registry.uri)
-    if reason is None:
-        return TableWatch(registry.uri)
-    _log.warning("Champions are followed page by page, which takes longer: %s", reason)
+    if registry.uri.startswith(DATABASE_SCHEMES):
+        reason = _why_not_by_tables(registry)
+        if reason is None:
+            return TableWatch(registry.uri)
+        _log.warning("Champions are followed page by page, which takes longer: %s", reason)
+    from registry.watch_api import ApiWatch  # MLflow with it, which takes seconds to import
+
     return ApiWatch(registry)
+
+
+def _why_not_by_tables(registry: Registry) -> str | None:
+    with registry.asking():
+        knock(registry.uri)
+    if why_not(registry.uri) is None:
+        return None
+    registry.ping()  # opened by MLflow, a new store gets its tables
+    return why_not(registry.uri)

@@ -7,44 +7,37 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
-from mlflow.store.model_registry.dbmodels import models as registered
 
 from registry.names import segment_of
 from registry.registry import CHAMPION
-from registry.tables.schema import among, table_of
+from registry.tables.columns import ALIASES, DELETED, MODELS, VERSION_TAGS, VERSIONS
+from registry.tables.schema import among
 from registry.versions import Champion, Mark, ModelVersion
+
+_MODEL = [MODELS.c[key] == ALIASES.c[key] for key in ("workspace", "name")]
+_NAMED = [VERSIONS.c[key] == ALIASES.c[key] for key in ("workspace", "name", "version")]
+_TAGGED = [VERSION_TAGS.c[key] == VERSIONS.c[key] for key in ("workspace", "name", "version")]
 
 
 def champions_named(connection: sa.Connection, names: Sequence[str]) -> list[Champion]:
     """The champions of these registered models, with their tags, as `Registry.champion` gives each."""
-    alias, model, version, tag = (
-        table_of(table)
-        for table in (
-            registered.SqlRegisteredModelAlias,
-            registered.SqlRegisteredModel,
-            registered.SqlModelVersion,
-            registered.SqlModelVersionTag,
-        )
-    )
-    of_model = [model.c[key] == alias.c[key] for key in ("workspace", "name")]
-    of_version = [tag.c[key] == version.c[key] for key in ("workspace", "name", "version")]
-    named = [version.c[key] == alias.c[key] for key in ("workspace", "name", "version")]
     query = (
         sa.select(
-            version.c.name,
-            version.c.version,
-            version.c.run_id,
-            version.c.creation_time,
-            sa.func.coalesce(version.c.storage_location, version.c.source),
-            model.c.creation_time,
-            tag.c.key,
-            tag.c.value,
+            VERSIONS.c.name,
+            VERSIONS.c.version,
+            VERSIONS.c.run_id,
+            VERSIONS.c.creation_time,
+            sa.func.coalesce(VERSIONS.c.storage_location, VERSIONS.c.source),
+            MODELS.c.creation_time,
+            VERSION_TAGS.c.key,
+            VERSION_TAGS.c.value,
         )
         .select_from(
-            alias.join(model, sa.and_(*of_model)).join(version, sa.and_(*named)).outerjoin(tag, sa.and_(*of_version))
+            ALIASES.join(MODELS, sa.and_(*_MODEL))
+            .join(VERSIONS, sa.and_(*_NAMED))
+            .outerjoin(VERSION_TAGS, sa.and_(*_TAGGED))
         )
-        .where(*among(alias, names), alias.c.alias == CHAMPION, version.c.current_stage != STAGE_DELETED_INTERNAL)
+        .where(*among(ALIASES, names), ALIASES.c.alias == CHAMPION, VERSIONS.c.current_stage != DELETED)
     )
     found: dict[str, Champion] = {}
     tags: dict[str, dict[str, str]] = defaultdict(dict)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from mlflow.utils.workspace_context import get_request_workspace
-from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from sqlalchemy.dialects import postgresql, sqlite
 
-from registry.api_writer import writing
+from registry.store import unavailable
+from registry.tables.columns import WORKSPACE
 
 SCHEMA = "dc11669786a5"  # the alembic revision of MLflow 3.17's tables, which this package was written for
 _BUSY_SECONDS = 120  # how long SQLite waits for another job's transaction
@@ -30,10 +30,13 @@ def schema_of(uri: str) -> str | None:
     file = sa.make_url(uri).database if uri.startswith("sqlite") else None
     if file and not Path(file).exists():  # which a connection would make
         return None
-    with writing(), sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    try:
+        with sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    except Exception as error:  # SQLAlchemy's or the driver's
+        raise unavailable(uri, error) from error
     return found
 
 
@@ -47,7 +50,7 @@ def why_not(uri: str) -> str | None:
     found = schema_of(uri)
     if found != SCHEMA:
         return f"its tables are of schema version {found}, and those that are known here of {SCHEMA}"
-    if (workspace := get_request_workspace()) not in {None, DEFAULT_WORKSPACE_NAME}:
+    if (workspace := os.environ.get("MLFLOW_WORKSPACE", "").strip()) not in {"", WORKSPACE}:
         return f"workspace {workspace!r} is asked for, and the default one is known here"
     return None
 
@@ -70,14 +73,34 @@ def engine_of(uri: str) -> sa.Engine:
     return engine
 
 
+def reading_engine(uri: str, busy_seconds: float = _BUSY_SECONDS) -> sa.Engine:
+    """Reach the store to ask for the rows of hundreds of models at a time, with a connection each time.
+
+    busy_seconds: how long SQLite waits for a transaction of others.
+
+    PostgreSQL plans each question for what it asks. psycopg prepares one that it sends for the sixth time, and after
+    five more the server may plan it once for whatever its parameters are: without their values it expects one row where
+    there are hundreds, walks through a whole table instead, and takes 40 times as long.
+    """
+    sqlite = uri.startswith("sqlite")
+    engine = sa.create_engine(uri, poolclass=sa.NullPool, connect_args={"timeout": busy_seconds} if sqlite else {})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare_nothing(connection: Any, _: object) -> None:
+        if hasattr(connection, "prepare_threshold"):  # as psycopg's has; other drivers prepare nothing by themselves
+            connection.prepare_threshold = None
+
+    return engine
+
+
 def upsert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that may say what is to be done about rows that are there."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def among(table: sa.Table, names: Sequence[Any]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+def among(table: sa.FromClause, names: Sequence[Any]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     """What picks the rows of some registered models."""
-    return table.c.workspace == DEFAULT_WORKSPACE_NAME, table.c.name.in_(names)
+    return table.c.workspace == WORKSPACE, table.c.name.in_(names)
 
 
 def table_of(model: Any) -> sa.Table:

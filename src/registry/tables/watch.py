@@ -8,27 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from mlflow.store.model_registry.dbmodels import models as registered
-from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
 from registry.changes import Changes, segment_named
 from registry.names import PREFIX, model_name
 from registry.registry import CHAMPION
 from registry.store import unavailable
 from registry.tables.champions import champions_named
-from registry.tables.schema import table_of
+from registry.tables.columns import ALIASES, MODELS, WORKSPACE
+from registry.tables.schema import reading_engine
 from registry.versions import Champion, Mark
 
 _BETWEEN, _WITHIN = "\x1e", "\x1f"  # what separates lines and their fields; a name that holds one is passed over
 _BUSY_SECONDS = 20  # how long SQLite waits for a transaction of others
 
-_ALIASES, _MODELS = table_of(registered.SqlRegisteredModelAlias), table_of(registered.SqlRegisteredModel)
 _LINE = (
-    sa.cast(_MODELS.c.creation_time, sa.Text)
+    sa.cast(MODELS.c.creation_time, sa.Text)
     + sa.literal(_WITHIN)
-    + sa.cast(_ALIASES.c.version, sa.Text)
+    + sa.cast(ALIASES.c.version, sa.Text)
     + sa.literal(_WITHIN)
-    + _ALIASES.c.name
+    + ALIASES.c.name
 )
 
 
@@ -41,15 +39,9 @@ class TableWatch:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        sqlite = uri.startswith("sqlite")
         # Reading alone needs no transaction, and an open one would be in the way of others.
-        self._engine = sa.create_engine(
-            uri,
-            isolation_level="AUTOCOMMIT",
-            poolclass=sa.NullPool,
-            connect_args={"timeout": _BUSY_SECONDS} if sqlite else {},
-        )
-        self._file = Path(self._engine.url.database or "") if sqlite else None
+        self._engine = reading_engine(uri, _BUSY_SECONDS).execution_options(isolation_level="AUTOCOMMIT")
+        self._file = Path(self._engine.url.database or "") if uri.startswith("sqlite") else None
         self._connection: sa.Connection | None = None
         self._state: tuple[object, ...] | None = None
         self._lines: frozenset[str] | None = None
@@ -123,13 +115,13 @@ def _mark(line: str) -> Mark | None:
 
 
 def _over_champions(*aggregates: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    of_model = sa.and_(_MODELS.c.workspace == _ALIASES.c.workspace, _MODELS.c.name == _ALIASES.c.name)
+    of_model = sa.and_(MODELS.c.workspace == ALIASES.c.workspace, MODELS.c.name == ALIASES.c.name)
     return (
         sa.select(*aggregates)
-        .select_from(_ALIASES.join(_MODELS, of_model))
+        .select_from(ALIASES.join(MODELS, of_model))
         .where(
-            _ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME,
-            _ALIASES.c.alias == CHAMPION,
-            _ALIASES.c.name.like(f"{PREFIX}%"),
+            ALIASES.c.workspace == WORKSPACE,
+            ALIASES.c.alias == CHAMPION,
+            ALIASES.c.name.like(f"{PREFIX}%"),
         )
     )
