@@ -7,14 +7,18 @@
 # without (docs/security.md). When to use which image, and what takes the room: docs/deployment.md.
 ARG BASE=docker.io/library/python:3.11-slim
 
-# What is compiled of the packages is kept as it is used, in `warm.py`: --no-compile.
+FROM ${BASE} AS uv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+COPY requirements/uv.txt /tmp/
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install --require-hashes -r /tmp/uv.txt
+
+# What is compiled of the packages is kept as it is used, in `warm.py`: uv compiles nothing by itself.
 FROM ${BASE} AS packages
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
-RUN python -m venv /app/venv
-ENV PATH=/app/venv/bin:$PATH
+COPY --from=uv /opt/uv/bin/uv /usr/local/bin/
+ENV UV_NO_CACHE=1 VIRTUAL_ENV=/app/venv PATH=/app/venv/bin:$PATH
 WORKDIR /app
 COPY requirements/serve.txt requirements/train.txt /tmp/
-RUN pip install --require-hashes -r /tmp/serve.txt
+RUN python -m venv venv && uv pip install --require-hashes -r /tmp/serve.txt
 
 # numba and LLVM are the largest packages of all, and would only read what was compiled here.
 FROM packages AS kernels
@@ -32,7 +36,7 @@ RUN python -m compileall -q src service.py && PYTHONPATH=src python images/warm.
 
 FROM kernels AS build-trainer
 COPY deploy/images/ images/
-RUN python -m venv --clear venv && pip install --require-hashes -r /tmp/train.txt && \
+RUN python -m venv --clear venv && uv pip install --require-hashes -r /tmp/train.txt && \
     images/slim-packages venv/lib/python3.11/site-packages
 COPY src src
 RUN python -m compileall -q src && PYTHONPATH=src python images/warm.py trainer

@@ -1,14 +1,18 @@
 # MLflow's server, with what it needs for PostgreSQL and S3, and the two jobs that prepare both.
 ARG BASE=docker.io/library/python:3.11-slim
 
-FROM ${BASE} AS build
+FROM ${BASE} AS uv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /app/venv
-ENV PATH=/app/venv/bin:$PATH
+COPY requirements/uv.txt /tmp/
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install --require-hashes -r /tmp/uv.txt
+
+FROM ${BASE} AS build
+COPY --from=uv /opt/uv/bin/uv /usr/local/bin/
+ENV UV_NO_CACHE=1 VIRTUAL_ENV=/app/venv PATH=/app/venv/bin:$PATH
 COPY requirements/mlflow.txt /tmp/
-RUN pip install --require-hashes -r /tmp/mlflow.txt && \
-    find /app/venv -type d -name tests -prune -exec rm -rf {} + && \
-    pip uninstall --yes --quiet pip
+RUN python -m venv --without-pip /app/venv && \
+    uv pip install --compile-bytecode --require-hashes -r /tmp/mlflow.txt && \
+    find /app/venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="prophet-stack-mlflow"

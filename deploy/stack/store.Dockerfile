@@ -1,14 +1,18 @@
 # An S3 store for one machine: OpenStack Swift, whose servers all run in this one container, on one disk, one copy each.
 ARG BASE=docker.io/library/python:3.11-slim
 
-FROM ${BASE} AS build
+FROM ${BASE} AS uv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /app/venv
-ENV PATH=/app/venv/bin:$PATH
+COPY requirements/uv.txt /tmp/
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install --require-hashes -r /tmp/uv.txt
+
+FROM ${BASE} AS build
+COPY --from=uv /opt/uv/bin/uv /usr/local/bin/
+ENV UV_NO_CACHE=1 VIRTUAL_ENV=/app/venv PATH=/app/venv/bin:$PATH
 COPY requirements/store.txt /tmp/
-RUN pip install --require-hashes -r /tmp/store.txt && \
-    find /app/venv -type d -name tests -prune -exec rm -rf {} + && \
-    pip uninstall --yes --quiet pip
+RUN python -m venv --without-pip /app/venv && \
+    uv pip install --compile-bytecode --require-hashes -r /tmp/store.txt && \
+    find /app/venv -type d -name tests -prune -exec rm -rf {} +
 WORKDIR /app/rings
 # Where each kind of thing lies: on the disk "disk" of this very container.
 RUN swift-ring-builder account.builder create 4 1 1 && \

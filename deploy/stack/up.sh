@@ -15,7 +15,8 @@ job() { compose --profile jobs run --rm -T --no-deps "$@"; }
 if ! docker info >/dev/null 2>&1; then
     deploy/base_image.sh
 fi
-compose --profile jobs build
+# One after the other, so that each finds what its Dockerfile shares with the one before.
+COMPOSE_PARALLEL_LIMIT=1 deploy/stack/compose --profile jobs build
 # Step by step, for podman before 4.6 cannot wait for health; each step waits for what it needs by itself.
 compose up -d --no-deps postgres store
 job migrate

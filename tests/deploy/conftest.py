@@ -65,7 +65,7 @@ def shared() -> Iterator[Path]:
 def _build(podman: Podman, target: str) -> str:
     image = f"localhost/prophet-{target}:test"
     began = time.monotonic()
-    podman("build", "--quiet", "--format", "docker", "--network", "host", "--target", target, "--tag", image, ".")
+    podman("build", "--quiet", "--network", "host", "--target", target, "--tag", image, ".")
     _tell(podman, image, began)
     return image
 

@@ -126,7 +126,8 @@ def podman_environment(folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "CONTAINERS_CONF": os.environ.get("CONTAINERS_CONF", str(config))}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return environment
+    # In OCI's own form, podman's default, images have no health check; and in one form they share their layers.
+    return environment | {"BUILDAH_FORMAT": "docker"}
 
 
 def docker_compose() -> list[str]:
