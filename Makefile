@@ -102,7 +102,7 @@ $(CLIENT)/node_modules/.ready: $(CLIENT)/package-lock.json
 	@touch $@
 
 test-slow: $(READY) ## the long proofs: 200,000-draw intervals, the solver on every series, 20 kills of a job, the load test at full length
-	$(BIN)/pytest -m "slow and not hostile" --timeout 1800 $(ARGS)
+	$(BIN)/pytest -m "slow and not hostile and not deploy" --timeout 1800 $(ARGS)
 
 proof: $(READY) ## what a service that breaks drops: 400 promotions and rollbacks, kills, a registry away for a minute; prints its figures
 	$(BIN)/pytest -s --timeout 1800 tests/e2e/test_nothing_dropped.py tests/e2e/test_stopping.py $(ARGS)
