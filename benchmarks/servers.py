@@ -20,6 +20,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 # Above what known services listen on, below what Linux (32768) and other systems (49152) give to outgoing connections.
 _PORTS = range(20_000, 32_000)
+_TRIES = 100  # of them; to shuffle them all takes longer than to try one
 _LOG_TAIL = 2_000  # characters of the log that a failure shows
 # No server calls home during a measurement, and BentoML keeps respawning its workers as it does on a host.
 _QUIET = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
@@ -75,11 +76,11 @@ def free_port() -> int:
     Not one of the system's own choice (a bind to port 0): those are of the range that every outgoing connection takes
     its port from, so that under load one is taken again before a server has started.
     """
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+    for port in random.SystemRandom().sample(_PORTS, min(_TRIES, len(_PORTS))):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise ServerFailed(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
+    raise ServerFailed(f"none of {_TRIES} ports of {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, patience: float, log: IO[bytes]) -> None:
