@@ -109,12 +109,10 @@ class ProphetRunner:
 
     def __init__(self) -> None:
         set_up_logs(settings.log_format)
-        from serving.catalog import open_soon, registry_of_environment
+        from serving.catalog import registry_of_environment
         from serving.forecaster import Forecaster
 
-        registry = registry_of_environment()
-        self._forecaster = Forecaster(registry, settings)
-        open_soon(registry)
+        self._forecaster = Forecaster(registry_of_environment(), settings)
         settle()
 
     @bentoml.api  # type: ignore[untyped-decorator]

@@ -35,10 +35,13 @@ def server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def database(admin: str) -> Iterator[str]:
-    """The SQLAlchemy URL of a fresh, empty database of a server, which is dropped at the end of the with block."""
+def database(admin: str, template: str | None = None) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh database of a server, which is dropped at the end of the with block.
+
+    template: the URL of another one that it is a copy of, with nobody connected; without one it is empty.
+    """
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _tell(admin, f"CREATE DATABASE {name}")
+    _tell(admin, f"CREATE DATABASE {name}" + (f" TEMPLATE {template.rpartition('/')[2]}" if template else ""))
     try:
         yield admin.replace("postgresql://", "postgresql+psycopg://").rpartition("/")[0] + f"/{name}"
     finally:

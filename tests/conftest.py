@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,18 +60,37 @@ def postgres_url(postgres_admin: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def session_postgres_url(postgres_admin: str) -> Iterator[str]:
-    """As postgres_url, for one server that many tests share."""
+def empty_postgres_store(postgres_admin: str) -> Iterator[str]:
+    """A database with MLflow's tables made, which takes it many seconds, for the tests to copy."""
     with postgres.database(postgres_admin) as url:
+        # In a process of its own, whose connections end with it: one that is in use cannot be copied.
+        make = (
+            f"import sys; sys.path[:0] = {sys.path!r}; from registry.registry import Registry; Registry({url!r}).ping()"
+        )
+        subprocess.run([sys.executable, "-c", make], check=True)
+        yield url
+
+
+@pytest.fixture
+def postgres_store(postgres_admin: str, empty_postgres_store: str) -> Iterator[str]:
+    """The tracking URI of a new, empty store in PostgreSQL."""
+    with postgres.database(postgres_admin, empty_postgres_store) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(session_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def session_postgres_store(postgres_admin: str, empty_postgres_store: str) -> Iterator[str]:
+    """As postgres_store, for one server that many tests share."""
+    with postgres.database(postgres_admin, empty_postgres_store) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(session_postgres_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an `mlflow server` on PostgreSQL that hands artifacts through."""
     artifacts = tmp_path_factory.mktemp("mlflow-artifacts")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"]
-    command += ["--backend-store-uri", session_postgres_url, "--artifacts-destination", artifacts.as_uri()]
+    command += ["--backend-store-uri", session_postgres_store, "--artifacts-destination", artifacts.as_uri()]
     # Webhooks to this machine, and to those that a test registered just now.
     hooks = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
     hooks |= {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}

@@ -65,9 +65,9 @@ class Registry:
         """The version that is served. Raises UnknownSegment or NoChampion."""
         try:
             with self.asking():
-                return ModelVersion.of(self.client.get_model_version_by_alias(model_name(segment), CHAMPION))
-        except _NotThere:
-            self.registered(segment)
+                return self._champion_of(model_name(segment))
+        except NotThere:
+            self._look_for(segment)
             raise NoChampion(f"segment {segment!r} is registered, but no version is its champion") from None
 
     def champions(
@@ -81,7 +81,7 @@ class Registry:
         try:
             page, token = self._champions_page(limit, page_token, prefix)
             return [version for version in page if version.segment.startswith(prefix)], token
-        except _NotThere:
+        except NotThere:
             raise BadPageToken(_NO_TOKEN) from None
         except RegistryUnavailable:
             # MLflow reads a token without much looking: a made-up one ends in an error of Python's or the database's.
@@ -103,9 +103,9 @@ class Registry:
         """One version. Raises UnknownSegment or UnknownVersion."""
         try:
             with self.asking():
-                return ModelVersion.of(self.client.get_model_version(model_name(segment), str(number)))
-        except _NotThere:
-            self.registered(segment)
+                return self._version_of(model_name(segment), number)
+        except NotThere:
+            self._look_for(segment)
             raise UnknownVersion(f"segment {segment!r} has no version {number}") from None
 
     def versions(self, segment: str) -> list[ModelVersion]:
@@ -171,7 +171,7 @@ class Registry:
     def location(self, version: ModelVersion) -> str:
         """Where a version's files lie."""
         with self.asking():
-            return str(self.client.get_model_version_download_uri(version.name, str(version.version)))
+            return self._location_of(version.name, version.version)
 
     def load(self, version: ModelVersion) -> ForecastModel | Prophet:
         """A version's model as arrays, or the Prophet itself where arrays cannot express it. Raises BadArtifact."""
@@ -186,8 +186,21 @@ class Registry:
         try:
             with self.asking():
                 return self.client.get_registered_model(model_name(segment))
-        except _NotThere:
-            raise UnknownSegment(f"no segment {segment!r} is registered") from None
+        except NotThere:
+            raise unknown(segment) from None
+
+    def _champion_of(self, name: str) -> ModelVersion:
+        return ModelVersion.of(self.client.get_model_version_by_alias(name, CHAMPION))
+
+    def _version_of(self, name: str, number: int) -> ModelVersion:
+        return ModelVersion.of(self.client.get_model_version(name, str(number)))
+
+    def _location_of(self, name: str, number: int) -> str:
+        return str(self.client.get_model_version_download_uri(name, str(number)))
+
+    def _look_for(self, segment: str) -> None:
+        """Raises UnknownSegment."""
+        self.registered(segment)
 
     def _served_version(self, model: RegisteredModel) -> ModelVersion:
         number = model.aliases[CHAMPION]
@@ -235,11 +248,11 @@ class Registry:
         """Turn MLflow's errors into ours."""
         try:
             yield
-        except RegistryError:
+        except (RegistryError, NotThere):
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's, the driver's or requests' own
             if getattr(error, "error_code", None) in _ABSENT:
-                raise _NotThere(str(error)) from error
+                raise NotThere(str(error)) from error
             raise store.unavailable(self.uri, error) from error
 
 
@@ -256,6 +269,11 @@ def bad_artifact(version: ModelVersion, error: Exception) -> BadArtifact:
     return BadArtifact(f"segment {version.segment!r} version {version.version}: {error}")
 
 
+def unknown(segment: str) -> UnknownSegment:
+    """Say that nobody registered it."""
+    return UnknownSegment(f"no segment {segment!r} is registered")
+
+
 def _arrays_or_prophet(text: str, freq: str | None) -> ForecastModel | Prophet:
     try:
         return ForecastModel.from_json(text, freq=freq)
@@ -265,8 +283,8 @@ def _arrays_or_prophet(text: str, freq: str | None) -> ForecastModel | Prophet:
         return prophet_model.from_json(text)
 
 
-class _NotThere(Exception):
-    """MLflow has no such model, version or alias; which of them, the caller knows."""
+class NotThere(Exception):
+    """The store has no such model, version or alias; which of them, the caller knows."""
 
 
 def _champion_number(model: RegisteredModel) -> int | None:

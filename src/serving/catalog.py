@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from cachetools import LRUCache, TTLCache
 
 from forecasting.errors import ModelError
+from registry.direct import DirectRegistry
 from registry.errors import (
     BadArtifact,
     BadSegment,
@@ -43,22 +44,10 @@ _CODES: dict[type[RegistryError], Code] = {
 }
 
 
-def open_soon(registry: Registry) -> None:
-    """Open it in a thread before it is needed, for that takes MLflow seconds; one that is away is asked again then."""
-
-    def open_it() -> None:
-        try:
-            registry.ping()
-        except RegistryUnavailable as error:
-            log.warning("%s", error)
-
-    threading.Thread(target=open_it, name="registry", daemon=True).start()
-
-
 def registry_of_environment() -> Registry:
-    """The registry as a serving process uses it: $MLFLOW_TRACKING_URI, and quick to say that it is away."""
+    """The registry as a serving process uses it: $MLFLOW_TRACKING_URI, quick to answer and to say that it is away."""
     fail_fast()
-    return Registry()
+    return DirectRegistry()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from forecasting.errors import ModelError
 from registry.registry import Registry
 from registry.store import own_folder, without_password
 from serving.board import Board, Notice
-from serving.catalog import open_soon
 from serving.champions import Champions
 from serving.check_pool import CheckPool
 from serving.hints import Hints
@@ -124,7 +123,6 @@ class Follower:
         hinted, due = self._hints.waiting, time.monotonic() >= self._next_step
         if not (hinted or due) or not self._board.acquire():
             return
-        first = self._syncer is None
         if self._syncer is None:
             from registry.watch import open_watch  # SQLAlchemy with it, which only the syncer needs
 
@@ -139,8 +137,6 @@ class Follower:
             )
         if due:
             self._next_step = self._syncer.step() + time.monotonic()
-        if first:  # after the look: for what only MLflow reaches, such as files elsewhere, and new segments
-            open_soon(self._registry)
         if hinted:
             self._syncer.look_at(self._hints.take(_HINTS))
         self._refresh()

@@ -31,7 +31,7 @@ PATIENCE = 120
 def either_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty store, once in SQLite, once in PostgreSQL; its files beside the test's own."""
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
-    return str(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_url"))
+    return str(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_store"))
 
 
 def _history(path: Path) -> None:

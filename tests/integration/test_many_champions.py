@@ -48,10 +48,9 @@ def rows_read(connection: sa.Connection, ask: Callable[[], object]) -> int:
     return int(connection.execute(count).scalar() or 0) - before
 
 
-def test_postgresql_finds_the_hundredth_chunk_as_it_finds_the_first(postgres_url: str) -> None:
+def test_postgresql_finds_the_hundredth_chunk_as_it_finds_the_first(postgres_store: str) -> None:
     """Planned once for whatever is asked for, the same question took it through all versions, each time."""
-    Registry(postgres_url).ping()
-    engine = reading_engine(postgres_url)
+    engine = reading_engine(postgres_store)
     fill(engine)
     names = [model_name(f"s{number}") for number in range(1, ASKED + 1)]
     with engine.connect() as connection:

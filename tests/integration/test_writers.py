@@ -275,10 +275,10 @@ def test_files_go_to_an_artifact_store_that_is_no_folder(
 
 
 def test_the_requests_of_mlflows_pages_get_the_same_answers(
-    mlflow_server: str, session_postgres_url: str, tmp_path: Path, prophet: Prophet
+    mlflow_server: str, session_postgres_store: str, tmp_path: Path, prophet: Prophet
 ) -> None:
     """A real server on the store that was written to directly, asked for a segment of log_model and for one of ours."""
-    registry = Registry(session_postgres_url)
+    registry = Registry(session_postgres_store)
     experiment = registry.client.create_experiment("pages", artifact_location=tmp_path.as_uri())
     job_run_id = registry.client.create_run(experiment).info.run_id
     first = log_ordinarily(registry, job_run_id, prophet, record_of(prophet, "by hand"))

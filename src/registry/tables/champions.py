@@ -14,13 +14,29 @@ from registry.tables.columns import ALIASES, DELETED, MODELS, VERSION_TAGS, VERS
 from registry.tables.schema import among
 from registry.versions import Champion, Mark, ModelVersion
 
-_MODEL = [MODELS.c[key] == ALIASES.c[key] for key in ("workspace", "name")]
+_MODEL = [MODELS.c[key] == VERSIONS.c[key] for key in ("workspace", "name")]
 _NAMED = [VERSIONS.c[key] == ALIASES.c[key] for key in ("workspace", "name", "version")]
 _TAGGED = [VERSION_TAGS.c[key] == VERSIONS.c[key] for key in ("workspace", "name", "version")]
 
 
 def champions_named(connection: sa.Connection, names: Sequence[str]) -> list[Champion]:
     """The champions of these registered models, with their tags, as `Registry.champion` gives each."""
+    served = ALIASES.join(VERSIONS, sa.and_(*_NAMED))
+    return _described(connection, served, *among(ALIASES, names), ALIASES.c.alias == CHAMPION)
+
+
+def version_numbered(connection: sa.Connection, name: str, number: int) -> Champion | None:
+    """One version, as a champion is described; None where it is not there."""
+    found = _described(connection, VERSIONS, *among(VERSIONS, [name]), VERSIONS.c.version == number)
+    return found[0] if found else None
+
+
+def is_registered(connection: sa.Connection, name: str) -> bool:
+    """Whether there is a registered model of this name, with or without a champion."""
+    return connection.execute(sa.select(MODELS.c.name).where(*among(MODELS, [name]))).first() is not None
+
+
+def _described(connection: sa.Connection, versions: sa.FromClause, *which: sa.ColumnElement[bool]) -> list[Champion]:
     query = (
         sa.select(
             VERSIONS.c.name,
@@ -32,12 +48,8 @@ def champions_named(connection: sa.Connection, names: Sequence[str]) -> list[Cha
             VERSION_TAGS.c.key,
             VERSION_TAGS.c.value,
         )
-        .select_from(
-            ALIASES.join(MODELS, sa.and_(*_MODEL))
-            .join(VERSIONS, sa.and_(*_NAMED))
-            .outerjoin(VERSION_TAGS, sa.and_(*_TAGGED))
-        )
-        .where(*among(ALIASES, names), ALIASES.c.alias == CHAMPION, VERSIONS.c.current_stage != DELETED)
+        .select_from(versions.join(MODELS, sa.and_(*_MODEL)).outerjoin(VERSION_TAGS, sa.and_(*_TAGGED)))
+        .where(*which, VERSIONS.c.current_stage != DELETED)
     )
     found: dict[str, Champion] = {}
     tags: dict[str, dict[str, str]] = defaultdict(dict)

@@ -7,7 +7,7 @@ import sys
 
 
 def test_a_worker_needs_neither_mlflow_nor_prophet_until_it_has_to() -> None:
-    """MLflow alone is 110 MB a worker: the syncer imports it, and whoever looks something up in the registry."""
+    """MLflow alone is 110 MB a worker, and only a tracking server or files elsewhere need it."""
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "import serving.worker\n"
