@@ -22,8 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 _PORTS = range(20_000, 32_000)
 _TRIES = 100  # of them; to shuffle them all takes longer than to try one
 _LOG_TAIL = 2_000  # characters of the log that a failure shows
-# No server calls home during a measurement, and BentoML keeps respawning its workers as it does on a host.
-_QUIET = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+# No server calls home during a measurement, BentoML keeps respawning its workers as it does on a host, MLflow starts no
+# evaluators of language models: eight processes that take a minute or two of processor time to start.
+_QUIET = {
+    "BENTOML_DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONWARNINGS": "ignore",
+}
 _UNWANTED = ("BENTOML_CONTAINERIZED",)
 
 

@@ -17,12 +17,13 @@ import yaml
 from benchmarks.servers import serving
 from tests.deploy.tools import ROOT, dashboard_queries, tool
 from tests.e2e.conftest import log_from_notebook, serve
+from tests.points import points
 from tests.waiting import until
 
 pytestmark = pytest.mark.deploy
 
 FOLDER = ROOT / "deploy" / "prometheus"
-DAYS = [{"ds": f"2024-01-{day:02d}", "y": float(day % 7)} for day in range(1, 31)]
+DAYS = points(30)
 
 
 def test_each_query_for_a_dashboard_finds_data(tmp_path: Path) -> None:

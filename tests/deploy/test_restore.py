@@ -142,7 +142,7 @@ def _is_as_before(uri: str, folder: Path, known: Mapping[str, list[float]], befo
 def _mlflow(url: str, bucket: Path, folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"]
     command += ["--backend-store-uri", url, "--artifacts-destination", bucket.as_uri()]
-    with serving(command, ready="/health", cwd=folder, env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}) as uri:
+    with serving(command, ready="/health", cwd=folder) as uri:
         yield uri
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -78,9 +79,9 @@ def serve(store: str, folder: Path, **environment: str) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+def sqlite_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """One SQLite store that the session's service and many tests share."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    return f"sqlite:///{shutil.copy(empty_store, tmp_path_factory.mktemp('store'))}"
 
 
 @pytest.fixture(scope="session")

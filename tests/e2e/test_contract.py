@@ -11,11 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.e2e.conftest import Service
+from tests.points import points
 
-DAYS = [
-    {"ds": f"{day:%Y-%m-%d}", "y": 100 + position % 7}
-    for position, day in enumerate(pd.date_range("2024-01-01", periods=60))
-]
+DAYS = points(60)
 
 
 def test_the_nextjs_backend_gets_what_it_was_promised(service: Service) -> None:
@@ -40,8 +38,10 @@ def test_the_same_question_gets_the_same_answer(service: Service) -> None:
 
 def test_sub_daily_history_is_answered_with_times(service: Service) -> None:
     """Hours in, hours out; offsets are turned into UTC."""
-    data = [{"ds": f"2024-01-0{1 + hour // 24}T{hour % 24:02}:00:00+01:00", "y": hour % 24} for hour in range(72)]
-    rows = service.forecast(data=data, periods=2).json()["forecast"]
+    data = [{"ds": f"{point['ds']}+01:00", "y": point["y"]} for point in points(72, "h")]
+    answer = service.forecast(data=data, periods=2)
+    assert answer.status_code == 200, answer.text
+    rows = answer.json()["forecast"]
     assert [row["ds"] for row in rows] == ["2024-01-03T23:00:00", "2024-01-04T00:00:00"]
 
 

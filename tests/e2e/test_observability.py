@@ -8,9 +8,10 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Service, log_from_notebook
+from tests.points import points
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
-DAYS = [{"ds": f"2024-01-{day:02d}", "y": float(day % 7)} for day in range(1, 31)]
+DAYS = points(30)
 _OF_HISTOGRAMS = {"le"}
 
 

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from registry.registry import Registry
 from tests.e2e.conftest import prophetctl, serve
+from tests.points import points
 
 DAYS, AHEAD = 120, 14
-POINTS = [{"ds": f"2024-01-{day:02}", "y": float(day)} for day in range(1, 31)]
+POINTS = points(30)
 
 
 def series(segment: str, shift: float) -> pd.DataFrame:

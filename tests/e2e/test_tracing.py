@@ -13,8 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.conftest import Service, serve
+from tests.points import points
 
-DAYS = [{"ds": f"2024-01-{day:02d}", "y": float(day % 7)} for day in range(1, 31)]
+DAYS = points(30)
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PATIENCE = 60.0
 
