@@ -20,7 +20,7 @@ from tests.deploy.podman import READY_SECONDS, Container, Podman
 from tests.e2e.conftest import log_from_notebook
 from tests.waiting import say, until
 
-pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1200)]
 
 USER = "10001:10001"
 BENTO_USER = "1034:1034"

@@ -22,7 +22,7 @@ from tests.deploy.tools import ROOT
 from tests.e2e.host import PERIODS, SEGMENTS, register
 from tests.waiting import say, until
 
-pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
 
 
 def test_the_deployment_forecasts(podman: Podman, serving_image: str, mlflow_server: str, tmp_path: Path) -> None:
