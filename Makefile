@@ -6,6 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 IMAGE ?= prophet-serving-bento
 CONTAINERS ?=
+BENCHMARKS := forecasting intervals solvers accuracy admission training scale serving soak
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -177,9 +178,8 @@ bento: $(READY) ## build the Bento
 image: bento ## an image of the Bento, by docker or podman; IMAGE=name
 	PATH=$(BIN):$$PATH sh deploy/bento_image.sh $(IMAGE) $(CONTAINERS)
 
-bench: $(READY) ## all benchmarks
-	@failed=; for name in forecasting intervals solvers accuracy admission training scale serving soak; do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
-	if [ -n "$$failed" ]; then echo "below a bar:$$failed"; exit 1; fi
+bench: $(READY) ## all benchmarks, one after the other
+	@$(MAKE) --no-print-directory --keep-going $(addprefix bench-,$(BENCHMARKS))
 
 bench-%: $(READY) ## one benchmark, such as bench-serving
 	$(BIN)/python -m benchmarks.$* $(ARGS)
