@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psycopg
 
+from benchmarks.servers import free_port
+
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
-_PORT = "54329"  # of the server that is started here
 
 
 class NoPostgres(Exception):
@@ -74,10 +75,11 @@ def _own_server(binaries: Path) -> Iterator[str]:
 
     try:
         run(str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth", "trust")
-        options = f"-p {_PORT} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        port = free_port()  # tests run in more than one process
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
         run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start")
         try:
-            yield f"postgresql://postgres@127.0.0.1:{_PORT}/postgres"
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
             run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
     finally:
