@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from registry.names import model_name
 from registry.registry import NotThere, Registry, unknown
-from registry.store import DATABASE_SCHEMES, knock
+from registry.store import DATABASE_SCHEMES
 from registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class DirectRegistry(Registry):
         from registry.tables.reader import TableReader  # SQLAlchemy with it, which few workers need
         from registry.tables.schema import why_not
 
-        knock(self.uri)
         return TableReader(self.uri) if why_not(self.uri) is None else None
 
 

@@ -64,12 +64,16 @@ def knock(uri: str) -> None:
         return
     import sqlalchemy
 
-    patience = {"connect_timeout": _KNOCK_SECONDS} if uri.startswith(("postgresql", "mysql")) else {}
-    engine = sqlalchemy.create_engine(uri, connect_args=patience)
+    engine = sqlalchemy.create_engine(uri, connect_args=patience(uri))
     try:
         engine.connect().close()
     finally:
         engine.dispose()
+
+
+def patience(uri: str) -> dict[str, int]:
+    """What SQLAlchemy tells a database's driver, so that it gives up after seconds on a server that does not answer."""
+    return {"connect_timeout": _KNOCK_SECONDS} if uri.startswith(("postgresql", "mysql")) else {}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import logging
 
 from registry.changes import Watch
 from registry.registry import Registry
-from registry.store import DATABASE_SCHEMES, knock
+from registry.store import DATABASE_SCHEMES
 from registry.tables.schema import why_not
 from registry.tables.watch import TableWatch
 
@@ -33,8 +33,6 @@ def open_watch(registry: Registry) -> Watch:
 
 
 def _why_not_by_tables(registry: Registry) -> str | None:
-    with registry.asking():
-        knock(registry.uri)
     if why_not(registry.uri) is None:
         return None
     registry.ping()  # opened by MLflow, a new store gets its tables

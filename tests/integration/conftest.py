@@ -13,6 +13,4 @@ from registry.registry import Registry
 def both_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry in an empty store: once in SQLite, once in PostgreSQL; its files beside the test's own."""
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "files").as_uri())
-    registry = Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_store"))
-    registry.ping()
-    return registry
+    return Registry(request.getfixturevalue("store" if request.param == "sqlite" else "postgres_store"))

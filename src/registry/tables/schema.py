@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from registry.store import unavailable
+from registry.store import patience, unavailable
 from registry.tables.columns import WORKSPACE
 
 SCHEMA = "dc11669786a5"  # the alembic revision of MLflow 3.17's tables, which this package was written for
@@ -31,7 +31,7 @@ def schema_of(uri: str) -> str | None:
     if file and not Path(file).exists():  # which a connection would make
         return None
     try:
-        with sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
+        with sa.create_engine(uri, poolclass=sa.NullPool, connect_args=patience(uri)).connect() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
                 return None
             found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
