@@ -6,6 +6,8 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 IMAGE ?= prophet-serving-bento
 CONTAINERS ?=
+# Tests wait for processes of their own half of their time, so several go at once; one file's share what they start.
+AT_ONCE := -n logical --maxprocesses 4 --dist loadfile
 BENCHMARKS := forecasting intervals solvers accuracy admission training scale serving soak
 VENV := .venv
 BIN := $(VENV)/bin
@@ -88,9 +90,9 @@ serve: $(READY) ## serve the champions on $(HOST):$(PORT)
 	HOST=$(HOST) PORT=$(PORT) $(BIN)/prophetctl serve
 
 # TypeScript first, for what it builds is held against the real service. ARGS are pytest's: with some, it and the example are left out.
-# NEXT=no: somebody else runs test-next, as CI's other lane does.
+# NEXT=no: somebody else runs test-next, as CI's lanes do.
 test: $(READY) $(if $(ARGS),,test-typescript) ## all tests but the long proofs and the clusters
-	$(BIN)/pytest -m "not slow and not engines and not hostile and not nextjs and not deploy" $(ARGS)
+	$(BIN)/pytest $(if $(ARGS),,$(AT_ONCE)) -m "not slow and not engines and not hostile and not nextjs and not deploy" $(ARGS)
 	$(if $(ARGS)$(filter no,$(NEXT)),,@$(MAKE) --no-print-directory test-next)
 
 test-next: $(READY) ## the Next.js example end to end, in a real browser; needs Node 20.19 or later

@@ -27,6 +27,7 @@ from tests.lacking import lacking
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ.pop("COLUMNS", None)  # xdist sets it, and a console that finds it as it is made keeps to it
 for name in [name for name in os.environ if name.startswith("FORECAST_")]:
     del os.environ[name]  # a developer's own keys, for one, would let no test in
 

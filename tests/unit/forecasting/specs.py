@@ -18,7 +18,8 @@ _PRIOR = st.sampled_from([0.02, 0.5, 10.0])
 def cases(draw: st.DrawFn, smallest: int = 2) -> tuple[ProphetSpec, pd.DataFrame, str]:
     """A spec, a history of at least so many rows with the columns that it needs, and the history's frequency."""
     freq = draw(st.sampled_from(sorted(LENGTHS)))
-    rows = draw(st.sampled_from([smallest, LENGTHS[freq] // 3, LENGTHS[freq]]) | st.integers(smallest, 60))
+    lengths = [max(smallest, length) for length in (smallest, LENGTHS[freq] // 3, LENGTHS[freq])]
+    rows = draw(st.sampled_from(lengths) | st.integers(smallest, max(60, 2 * smallest)))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     spec = draw(specs())
     frame = pd.DataFrame({"ds": pd.date_range("2019-11-20 00:00", periods=rows + 5, freq=freq).as_unit("ns")})

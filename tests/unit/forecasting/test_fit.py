@@ -46,7 +46,7 @@ def _rows(spec: ProphetSpec, frame: pd.DataFrame) -> tuple[Integers, Columns]:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(case=cases(smallest=12))
+@given(case=cases(smallest=100))
 def test_a_model_from_arrays_is_the_one_that_prophet_with_the_exact_solver_writes(
     case: tuple[ProphetSpec, pd.DataFrame, str],
 ) -> None:

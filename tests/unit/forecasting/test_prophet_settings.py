@@ -19,7 +19,8 @@ from forecasting.spec import ProphetSpec, Regressor, Seasonality
 @pytest.fixture(scope="module")
 def history() -> pd.DataFrame:
     day = np.arange(60)
-    y = 20 + 0.1 * day + 3 * np.sin(2 * np.pi * day / 7)
+    noise = np.random.default_rng(7).normal(0, 0.5, 60)
+    y = 20 + 0.1 * day + 3 * np.sin(2 * np.pi * day / 7) + noise
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": y, "price": day % 5 * 1.5})
     return frame.assign(cap=50.0, floor=1.0, weekend=frame["ds"].dt.day_of_week >= 5)
 
