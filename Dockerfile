@@ -12,30 +12,27 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements/uv.txt /tmp/
 RUN python -m venv /opt/uv && /opt/uv/bin/pip install --require-hashes -r /tmp/uv.txt
 
-# What is compiled of the packages is kept as it is used, in `warm.py`: uv compiles nothing by itself.
+# What is compiled of the packages is kept as it is used, in `warm.py`: uv compiles nothing by itself. One step, since what
+# a later one removes the layer of this one still holds: numba and LLVM, the largest packages of all, would only read
+# what was compiled here.
 FROM ${BASE} AS packages
 COPY --from=uv /opt/uv/bin/uv /usr/local/bin/
 ENV UV_NO_CACHE=1 VIRTUAL_ENV=/app/venv PATH=/app/venv/bin:$PATH
 WORKDIR /app
 COPY requirements/serve.txt requirements/train.txt /tmp/
-RUN python -m venv venv && uv pip install --require-hashes -r /tmp/serve.txt
-
-# numba and LLVM are the largest packages of all, and would only read what was compiled here.
-FROM packages AS kernels
-COPY deploy/images/compile-kernels images/
-COPY src/forecasting src/forecasting
-RUN KEEP_COMPILER=yes images/compile-kernels
-
-FROM kernels AS build-serving
 COPY deploy/images/ images/
-RUN images/slim-packages venv/lib/python3.11/site-packages matplotlib contourpy fonttools kiwisolver pillow
+COPY src/forecasting src/forecasting
+RUN python -m venv venv && uv pip install --require-hashes -r /tmp/serve.txt && \
+    KEEP_COMPILER=yes images/compile-kernels && \
+    images/slim-packages venv/lib/python3.11/site-packages matplotlib contourpy fonttools kiwisolver pillow
+
+FROM packages AS build-serving
 COPY service.py ./
 COPY src/registry src/registry
 COPY src/serving src/serving
 RUN python -m compileall -q src service.py && PYTHONPATH=src python images/warm.py serving
 
-FROM kernels AS build-trainer
-COPY deploy/images/ images/
+FROM packages AS build-trainer
 RUN python -m venv --clear venv && uv pip install --require-hashes -r /tmp/train.txt && \
     images/slim-packages venv/lib/python3.11/site-packages
 COPY src src

@@ -10,9 +10,16 @@ FROM ${BASE} AS build
 COPY --from=uv /opt/uv/bin/uv /usr/local/bin/
 ENV UV_NO_CACHE=1 VIRTUAL_ENV=/app/venv PATH=/app/venv/bin:$PATH
 COPY requirements/mlflow.txt /tmp/
+# What only trains models and draws goes; of the rest, what a server imports is compiled, by importing it.
 RUN python -m venv --without-pip /app/venv && \
-    uv pip install --compile-bytecode --require-hashes -r /tmp/mlflow.txt && \
-    find /app/venv -type d -name tests -prune -exec rm -rf {} +
+    uv pip install --require-hashes -r /tmp/mlflow.txt && \
+    uv pip uninstall scikit-learn scipy joblib threadpoolctl matplotlib contourpy fonttools kiwisolver pillow && \
+    cd /app/venv/lib/python3.11/site-packages && \
+    rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/*flight* && \
+    find . -type d -name tests -prune -exec rm -rf {} + && \
+    python -c "import mlflow.cli, mlflow.server.fastapi_app, mlflow.store.tracking.sqlalchemy_store, \
+mlflow.store.model_registry.sqlalchemy_store, mlflow.store.artifact.s3_artifact_repo, alembic.command, boto3, \
+httptools, psycopg, sqlalchemy.dialects.postgresql.psycopg, uvicorn.workers, uvloop"
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="prophet-stack-mlflow"
