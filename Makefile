@@ -141,7 +141,7 @@ $(PROGRAMS)/.ready: scripts/programs.sh
 	@touch $@
 
 test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready $(PROGRAMS)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
-	PATH=$(CURDIR)/$(PROGRAMS):$$PATH $(BIN)/pytest -m deploy --timeout 1800 $(ARGS)
+	PATH=$(CURDIR)/$(PROGRAMS):$$PATH $(BIN)/pytest -s -m deploy --timeout 1800 $(ARGS)
 
 up: $(COMPOSE)/.ready ## the whole stack in containers (docker compose, else podman): trains, and ends with a forecast
 	@PYTHON=$(PYTHON) deploy/stack/up.sh

@@ -14,9 +14,8 @@ COPY requirements/mlflow.txt /tmp/
 RUN python -m venv --without-pip /app/venv && \
     uv pip install --require-hashes -r /tmp/mlflow.txt && \
     uv pip uninstall scikit-learn scipy joblib threadpoolctl matplotlib contourpy fonttools kiwisolver pillow && \
-    cd /app/venv/lib/python3.11/site-packages && \
-    rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/*flight* && \
-    find . -type d -name tests -prune -exec rm -rf {} + && \
+    find /app/venv -type d -name tests -prune -exec rm -rf {} + && \
+    find /app/venv -path '*/pyarrow/*' \( -name 'include*' -o -name src -o -name '*flight*' \) -prune -exec rm -rf {} + && \
     python -c "import mlflow.cli, mlflow.server.fastapi_app, mlflow.store.tracking.sqlalchemy_store, \
 mlflow.store.model_registry.sqlalchemy_store, mlflow.store.artifact.s3_artifact_repo, alembic.command, boto3, \
 httptools, psycopg, sqlalchemy.dialects.postgresql.psycopg, uvicorn.workers, uvloop"
