@@ -81,7 +81,6 @@ def test_secrets_are_random_and_made_once(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.slow
 def test_make_up_ends_with_a_forecast(running: Stack) -> None:
     """Of one of the segments that it trained."""
     assert f"{FORECAST} serves {len(SEGMENTS)} segments" in running.told
@@ -89,7 +88,6 @@ def test_make_up_ends_with_a_forecast(running: Stack) -> None:
     assert running.segments() == SEGMENTS
 
 
-@pytest.mark.slow
 def test_every_container_is_confined(running: Stack) -> None:
     """Read-only, no capabilities, nobody's root, a bound on memory, and no secret in what podman or docker shows."""
     secrets = _contents(running.secrets)
@@ -104,7 +102,6 @@ def test_every_container_is_confined(running: Stack) -> None:
         assert running.is_healthy(service), service
 
 
-@pytest.mark.slow
 def test_prometheus_scrapes_the_service(running: Stack) -> None:
     """By the configuration and the rules of deploy/prometheus, with the key of its own."""
     with httpx.Client(base_url=PROMETHEUS, timeout=30, trust_env=False) as prometheus:
@@ -119,7 +116,6 @@ def test_prometheus_scrapes_the_service(running: Stack) -> None:
         assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
 
 
-@pytest.mark.slow
 def test_the_artifacts_lie_in_the_store(running: Stack) -> None:
     """And the registry in PostgreSQL: of neither is anything in MLflow's own container."""
     names = running.podman("exec", container("postgres"), "psql", "--username", "mlflow", "--tuples-only", "--no-align",
@@ -134,7 +130,6 @@ def test_the_artifacts_lie_in_the_store(running: Stack) -> None:
     assert sum(key.endswith("/model.pr") for key in keys) == len(SEGMENTS)
 
 
-@pytest.mark.slow
 def test_a_promotion_is_live(running: Stack) -> None:
     """A second job trains other models, which are not promoted; then one is, and taken back."""
     segment = SEGMENTS[3]
@@ -185,7 +180,6 @@ class Caller:
             thread.join()
 
 
-@pytest.mark.slow
 def test_no_container_s_end_costs_a_forecast_or_a_model(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each but the service is killed and started again under load: no answer fails, and none is another than before.
 
@@ -216,7 +210,6 @@ def test_no_container_s_end_costs_a_forecast_or_a_model(running: Stack, monkeypa
     say(f"the service without its snapshot: ready {seconds:.1f} s after its start, from the registry")
 
 
-@pytest.mark.slow
 def test_the_service_starts_again_without_its_registry(running: Stack) -> None:
     """Killed while MLflow is away it comes back from its snapshot, and follows promotions when MLflow is back."""
     known = {segment: running.forecast(segment) for segment in SEGMENTS}
