@@ -140,7 +140,7 @@ $(PROGRAMS)/.ready: scripts/programs.sh
 	@sh $< $(@D) || echo "$(PROGRAMS) lacks programs: they are had from Debian's packages"
 	@touch $@
 
-test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready $(PROGRAMS)/.ready ## what deploys: manifests by others' rules, a registry of the previous pins
+test-deploy: $(READY) $(DEPLOY)/.ready $(PREVIOUS)/.ready $(COMPOSE)/.ready $(PROGRAMS)/.ready ## what deploys: images, the stack, manifests by others' rules; CONTAINERS=docker: its images
 	PATH=$(CURDIR)/$(PROGRAMS):$$PATH $(BIN)/pytest -s -m deploy --timeout 1800 $(ARGS)
 
 up: $(COMPOSE)/.ready ## the whole stack in containers (docker compose, else podman): trains, and ends with a forecast

@@ -1,18 +1,22 @@
 #!/bin/sh
-# See that podman has python:3.11-slim, the base of our images. Where no image registry can be reached it is made from
-# Debian's packages, as root, and its layer kept in a cache folder; else it is pulled, as a build would do by itself.
+# See that podman, or docker if that is named, has python:3.11-slim, the base of our images. Where no image registry can be
+# reached it is made from Debian's packages, as root, and its layer kept in a cache folder; else it is pulled, as a build
+# would do by itself.
 set -eu
+engine=${1:-podman}
 image=docker.io/library/python:3.11-slim
 cache=${PROPHET_SERVING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/prophet-serving}
 layer=$cache/base-image.tar
 
-podman image exists "$image" && exit 0
+here() { "$engine" image inspect "$image" >/dev/null 2>&1; }
+here && exit 0
 mkdir -p "$cache"
 exec 9>"$cache/base-image.lock"
 flock 9 # whoever else wants it at the same time waits, and finds it made
-podman image exists "$image" && exit 0
+here && exit 0
 if [ ! -f "$layer" ]; then
-    podman pull --quiet --retry 0 "$image" 2>/dev/null && exit 0
+    if [ "$engine" = docker ]; then set --; else set -- --retry 0; fi
+    "$engine" pull --quiet "$@" "$image" 2>/dev/null && exit 0
     echo "no image registry can be reached: making $image from Debian's packages"
     root=$(mktemp -d)
     trap 'rm -rf "$root" "$layer.part"' EXIT
@@ -31,4 +35,4 @@ if [ ! -f "$layer" ]; then
     mv "$layer.part" "$layer"
 fi
 # Debian's Python and uv look for certificates in different places; this names one for all.
-podman import --quiet --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' "$layer" "$image" >/dev/null
+"$engine" import --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' "$layer" "$image" >/dev/null

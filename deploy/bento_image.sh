@@ -13,8 +13,8 @@ set -- "$@" --opt "label=$about.title=prophet-serving-bento" \
     --opt "label=$about.description=Forecasts of registered segments and of inline history, over HTTP." \
     --opt "label=$about.version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$here/../pyproject.toml")" \
     --opt "label=$about.revision=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)"
+sh "$here/base_image.sh" "$engine"
 if [ "$engine" = podman ]; then
-    sh "$here/base_image.sh"
     set -- "$@" --opt network=host # a machine may have no other network for podman
 fi
 exec bentoml containerize forecast_service:latest "$@"

@@ -11,45 +11,46 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.podman import Podman
+from tests.deploy.engine import Engine
 from tests.deploy.tools import ROOT
 from tests.waiting import say
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
-    """podman, with the base of all images in its store."""
-    here = Podman.here(tmp_path_factory.mktemp("podman"))
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """podman or docker, with the base of all images in its store."""
+    here = Engine.here(tmp_path_factory.mktemp("engine"))
     began = time.monotonic()
-    done = here.run([ROOT / "deploy" / "base_image.sh"])
+    done = here.run([ROOT / "deploy" / "base_image.sh", here.program])
     assert done.returncode == 0, done.stdout + done.stderr
     say(f"the base: {time.monotonic() - began:.0f} s")
     return here
 
 
 @pytest.fixture(scope="session")
-def serving_image(podman: Podman) -> str:
+def serving_image(engine: Engine) -> str:
     """The Dockerfile's last stage."""
-    return _build(podman, "serving")
+    return _build(engine, "serving")
 
 
 @pytest.fixture(scope="session")
-def trainer_image(podman: Podman) -> str:
+def trainer_image(engine: Engine) -> str:
     """The Dockerfile's other target."""
-    return _build(podman, "trainer")
+    return _build(engine, "trainer")
 
 
 @pytest.fixture(scope="session")
-def bento_image(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> str:
+def bento_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """As `make image` makes it, from a Bento store of its own."""
     image = "localhost/prophet-serving-bento:test"
-    path = f"{Path(sys.executable).parent}:{podman.environment['PATH']}"
-    own = Podman({**podman.environment, "PATH": path, "BENTOML_HOME": str(tmp_path_factory.mktemp("bentoml"))})
+    path = f"{Path(sys.executable).parent}:{engine.environment['PATH']}"
+    home = str(tmp_path_factory.mktemp("bentoml"))
+    own = Engine(engine.program, {**engine.environment, "PATH": path, "BENTOML_HOME": home})
     began = time.monotonic()
-    for command in (["bentoml", "build"], ["sh", "deploy/bento_image.sh", image, "podman"]):
+    for command in (["bentoml", "build"], ["sh", "deploy/bento_image.sh", image, engine.program]):
         done = own.run([*command])
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    _tell(podman, image, began)
+    _tell(engine, image, began)
     return image
 
 
@@ -62,13 +63,13 @@ def shared() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _build(podman: Podman, target: str) -> str:
+def _build(engine: Engine, target: str) -> str:
     image = f"localhost/prophet-{target}:test"
     began = time.monotonic()
-    podman("build", "--quiet", "--network", "host", "--target", target, "--tag", image, ".")
-    _tell(podman, image, began)
+    engine("build", "--quiet", "--network", "host", "--target", target, "--tag", image, ".")
+    _tell(engine, image, began)
     return image
 
 
-def _tell(podman: Podman, image: str, began: float) -> None:
-    say(f"{image}: {podman.megabytes(image):.0f} MB, built in {time.monotonic() - began:.0f} s")
+def _tell(engine: Engine, image: str, began: float) -> None:
+    say(f"{image}: {engine.megabytes(image):.0f} MB, built in {time.monotonic() - began:.0f} s")

@@ -16,7 +16,7 @@ from prophet import Prophet
 from registry.log import JobLog
 from registry.registry import Registry
 from serving.arrow import MEDIA_TYPE
-from tests.deploy.podman import READY_SECONDS, Container, Podman
+from tests.deploy.engine import READY_SECONDS, Container, Engine
 from tests.e2e.conftest import log_from_notebook
 from tests.waiting import say, until
 
@@ -41,15 +41,15 @@ def store(shared: Path, empty_store: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", BOUNDS)
-def test_an_image_is_within_its_bound(kind: str, podman: Podman, request: pytest.FixtureRequest) -> None:
+def test_an_image_is_within_its_bound(kind: str, engine: Engine, request: pytest.FixtureRequest) -> None:
     """Printed as it is built."""
-    assert podman.megabytes(request.getfixturevalue(f"{kind}_image")) <= BOUNDS[kind]
+    assert engine.megabytes(request.getfixturevalue(f"{kind}_image")) <= BOUNDS[kind]
 
 
 @pytest.mark.parametrize("kind", TITLES)
-def test_an_image_says_what_it_is_and_who_runs_it(kind: str, podman: Podman, request: pytest.FixtureRequest) -> None:
+def test_an_image_says_what_it_is_and_who_runs_it(kind: str, engine: Engine, request: pytest.FixtureRequest) -> None:
     """OCI's labels; a user who is not root, and a number in our own images, which Kubernetes asks for."""
-    config = podman.inspect(request.getfixturevalue(f"{kind}_image"))["Config"]
+    config = engine.inspect(request.getfixturevalue(f"{kind}_image"))["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     assert labels["title"] == TITLES[kind]
     assert labels["description"]
@@ -59,30 +59,30 @@ def test_an_image_says_what_it_is_and_who_runs_it(kind: str, podman: Podman, req
 
 
 @pytest.mark.parametrize("kind", ["serving", "trainer"])
-def test_nothing_in_an_image_builds_or_installs(kind: str, podman: Podman, request: pytest.FixtureRequest) -> None:
+def test_nothing_in_an_image_builds_or_installs(kind: str, engine: Engine, request: pytest.FixtureRequest) -> None:
     """Neither programs nor pip as a module; the shell that looks for them is one that finds things."""
     image = request.getfixturevalue(f"{kind}_image")
     look = f"for name in {' '.join(BUILDERS)} sh; do command -v $name; done; python -c 'import pip' || echo no pip"
-    found = podman.once(image, "-c", look, user=USER, entrypoint="sh").splitlines()
+    found = engine.once(image, "-c", look, user=USER, entrypoint="sh").splitlines()
     assert [Path(line).name for line in found] == ["sh", "no pip"]
 
 
-def test_a_serving_image_carries_nothing_that_only_trains(serving_image: str, podman: Podman) -> None:
+def test_a_serving_image_carries_nothing_that_only_trains(serving_image: str, engine: Engine) -> None:
     """No rooms and no packages of the trainer's, nor what compiled the kernels."""
     names = ("training", "cli", "typer", "matplotlib", "sklearn", "numba", "llvmlite")
     look = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)], u.find_spec('serving').name)"
-    assert podman.once(serving_image, "python", "-c", look, user=USER) == "[] serving"
+    assert engine.once(serving_image, "python", "-c", look, user=USER) == "[] serving"
 
 
 def test_what_the_trainer_trains_the_service_serves(
-    podman: Podman, trainer_image: str, serving_image: str, store: str, shared: Path, postgres_url: str
+    engine: Engine, trainer_image: str, serving_image: str, store: str, shared: Path, postgres_url: str
 ) -> None:
     """Registered, promoted, inline, by the real Prophet, as Arrow, and logged to PostgreSQL; then it ends well."""
-    _train(podman, trainer_image, store, shared, slope=1.0)
-    _train(podman, trainer_image, store, shared, slope=-2.0, promote=False)
+    _train(engine, trainer_image, store, shared, slope=1.0)
+    _train(engine, trainer_image, store, shared, slope=-2.0, promote=False)
     sampled = _log_sampled(store, "sampled")
     _open_up(shared)
-    with podman.serving(
+    with engine.serving(
         serving_image, user=USER, mounts=(shared,), MLFLOW_TRACKING_URI=store, FORECAST_LOG_URL=postgres_url
     ) as container:
         assert _first(container, model_id="shop_one") == pytest.approx(_by_prophet(store, "shop_one", 1), rel=1e-9)
@@ -92,7 +92,7 @@ def test_what_the_trainer_trains_the_service_serves(
         assert container.http.get("/health").json()["problems"] == []
 
         promote = ("promote", "shop_one", "2", "--tracking-uri", store)
-        podman.once(trainer_image, *promote, user=USER, mounts=(shared,))
+        engine.once(trainer_image, *promote, user=USER, mounts=(shared,))
         live = until(lambda: _version(container, "shop_one") == 2, container.log)
         assert _first(container, model_id="shop_one") == pytest.approx(_by_prophet(store, "shop_one", 2), rel=1e-9)
         say(f"a promotion was live {live:.1f} s after the command ended")
@@ -103,11 +103,11 @@ def test_what_the_trainer_trains_the_service_serves(
 
 
 def test_the_service_follows_an_mlflow_server(
-    podman: Podman, serving_image: str, mlflow_server: str, tmp_path: Path
+    engine: Engine, serving_image: str, mlflow_server: str, tmp_path: Path
 ) -> None:
     """Over HTTP, artifacts too: nothing is mounted, and the container has no database's password."""
     first = log_from_notebook(mlflow_server, "remote", 1.0, tmp_path)
-    with podman.serving(serving_image, user=USER, MLFLOW_TRACKING_URI=mlflow_server) as container:
+    with engine.serving(serving_image, user=USER, MLFLOW_TRACKING_URI=mlflow_server) as container:
         assert _first(container, model_id="remote") == pytest.approx(first, rel=1e-9)
         second = log_from_notebook(mlflow_server, "remote", -3.0, tmp_path)
         until(lambda: _version(container, "remote") == 2, container.log)
@@ -115,11 +115,11 @@ def test_the_service_follows_an_mlflow_server(
         _ends_well(container)
 
 
-def test_a_bento_image_serves_the_same(podman: Podman, bento_image: str, store: str, shared: Path) -> None:
+def test_a_bento_image_serves_the_same(engine: Engine, bento_image: str, store: str, shared: Path) -> None:
     """A registered model, a promotion and a history, as the other image does."""
     first = log_from_notebook(store, "bento", 1.0, shared)
     _open_up(shared)
-    with podman.serving(bento_image, user=BENTO_USER, mounts=(shared,), MLFLOW_TRACKING_URI=store) as container:
+    with engine.serving(bento_image, user=BENTO_USER, mounts=(shared,), MLFLOW_TRACKING_URI=store) as container:
         assert _first(container, model_id="bento") == pytest.approx(first, rel=1e-9)
         second = log_from_notebook(store, "bento", -3.0, shared)
         until(lambda: _version(container, "bento") == 2, container.log)
@@ -141,13 +141,13 @@ def _series(slope: float) -> pd.DataFrame:
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=day.size), "y": y})
 
 
-def _train(podman: Podman, image: str, store: str, shared: Path, *, slope: float, promote: bool = True) -> None:
+def _train(engine: Engine, image: str, store: str, shared: Path, *, slope: float, promote: bool = True) -> None:
     """Two segments, by the trainer's own command."""
     history = pd.concat([_series(slope).assign(segment=segment) for segment in ("shop_one", "shop_two")])
     history.to_csv(shared / "history.csv", index=False)
     words = ["train", "--path", str(shared / "history.csv"), "--cutoffs", "1", "--horizon", "7", "--workers", "1"]
     words += ["--tracking-uri", store, *([] if promote else ["--no-promote"])]
-    podman.once(image, *words, user=USER, mounts=(shared,))
+    engine.once(image, *words, user=USER, mounts=(shared,))
 
 
 def _by_prophet(store: str, segment: str, version: int) -> list[float]:
@@ -162,7 +162,7 @@ def _by_prophet(store: str, segment: str, version: int) -> list[float]:
 
 def _log_sampled(store: str, segment: str) -> list[float]:
     """Register what only the real Prophet can forecast, a posterior that was sampled; its next yhat."""
-    model = Prophet(mcmc_samples=20).fit(_series(0.5), chains=1, seed=1)
+    model = Prophet(mcmc_samples=20).fit(_series(0.5), chains=1, seed=1, show_progress=False)
     registry = Registry(store)
     with JobLog(registry, "sampled", {}) as job:
         version = job.log_segment(segment, model, params={}, metrics={}, tags={})

@@ -16,17 +16,20 @@ import yaml
 from benchmarks.servers import free_port
 from registry.registry import Registry
 from serving.keys import create_key
+from tests.deploy.engine import Engine, is_ready
 from tests.deploy.kustomize import build
-from tests.deploy.podman import Podman, is_ready
 from tests.deploy.tools import ROOT
 from tests.e2e.host import PERIODS, SEGMENTS, register
+from tests.lacking import lacking
 from tests.waiting import say, until
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
 
 
-def test_the_deployment_forecasts(podman: Podman, serving_image: str, mlflow_server: str, tmp_path: Path) -> None:
+def test_the_deployment_forecasts(engine: Engine, serving_image: str, mlflow_server: str, tmp_path: Path) -> None:
     """As it stands in the overlay, but for the image's place, the registry's address and a port that is free here."""
+    if engine.program != "podman":
+        lacking(f"{engine.program} plays no manifests")
     known = register(Registry(mlflow_server), SEGMENTS[:2])
     keys = tmp_path / "keys"
     _, key = create_key(keys / "keys.json", "caller", ("*",))
@@ -34,14 +37,14 @@ def test_the_deployment_forecasts(podman: Podman, serving_image: str, mlflow_ser
     port = free_port()
     manifests = _manifests(image=serving_image, registry=mlflow_server, port=port, keys=keys)
     began = time.monotonic()
-    with _played(manifests, tmp_path, podman) as container:
+    with _played(manifests, tmp_path, engine) as container:
         http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": key}, trust_env=False)
-        until(lambda: is_ready(http), lambda: podman.log(container)[-2000:])
+        until(lambda: is_ready(http), lambda: engine.log(container)[-2000:])
         say(f"kube play: ready after {time.monotonic() - began:.1f} s")
         for segment, versions in known.items():
             answer = http.post("/forecast", json={"model_id": segment, "periods": PERIODS}).json()
             assert [row["yhat"] for row in answer["forecast"]] == pytest.approx(versions[1], rel=1e-9)
-        _is_confined(json.loads(podman("inspect", container))[0])
+        _is_confined(json.loads(engine("inspect", container))[0])
         http.close()
 
 
@@ -67,15 +70,15 @@ def _manifests(*, image: str, registry: str, port: int, keys: Path) -> list[dict
 
 
 @contextlib.contextmanager
-def _played(manifests: list[dict[str, Any]], folder: Path, podman: Podman) -> Iterator[str]:
+def _played(manifests: list[dict[str, Any]], folder: Path, engine: Engine) -> Iterator[str]:
     """The container's name, for the length of a with block."""
     path = folder / "pod.yaml"
     path.write_text(yaml.safe_dump_all(manifests))
-    podman("kube", "play", path)
+    engine("kube", "play", path)
     try:
         yield "forecasts-pod-0-service"
     finally:
-        podman("kube", "down", path)
+        engine("kube", "down", path)
 
 
 def _is_confined(known: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Containers by podman, as a cluster would run them: read-only, without capabilities, as nobody in particular."""
+"""Containers by podman or docker, as a cluster would run them: read-only, without capabilities, as nobody."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import httpx
 
 from benchmarks.servers import free_port
 from tests.deploy.stack import podman_environment
-from tests.deploy.tools import ROOT
+from tests.deploy.tools import ROOT, tool
 
 MEMORY = "512m"
 READY_SECONDS = 10  # within which a container must be ready; it is given longer, so that the figure is seen
@@ -25,24 +25,28 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Podman:
-    """podman, and what it is told by its environment."""
+class Engine:
+    """A program that builds and runs containers, and what it is told by its environment."""
 
+    program: str
     environment: Mapping[str, str]
 
     @classmethod
-    def here(cls, folder: Path) -> Podman:
-        """Skips where it cannot be used. folder: for its configuration."""
-        return cls(podman_environment(folder))
+    def here(cls, folder: Path) -> Engine:
+        """podman, or what CONTAINERS names; skips where it cannot be used. folder: for podman's configuration."""
+        program = os.environ.get("CONTAINERS") or "podman"
+        tool(program)
+        return cls(program, podman_environment(folder) if program == "podman" else os.environ)
 
     def __call__(self, *words: str | Path, fails: bool = False) -> str:
         """What a command prints. fails: whether it may."""
-        done = self.run(["podman", *words])
-        assert fails or done.returncode == 0, f"podman {' '.join(map(str, words))}: {done.stdout[-1000:]}{done.stderr}"
+        done = self.run([self.program, *words])
+        told = f"{self.program} {' '.join(map(str, words))}: {done.stdout[-1000:]}{done.stderr}"
+        assert fails or done.returncode == 0, told
         return done.stdout.strip()
 
     def run(self, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
-        """Any program that uses podman, in the repository."""
+        """Any program that uses the engine, in the repository."""
         return subprocess.run(
             command, cwd=ROOT, env=dict(self.environment), capture_output=True, text=True, check=False
         )
@@ -88,10 +92,11 @@ class Podman:
             error.add_note(f"The end of the container's log:\n{self.log(name)[-2000:]}")
             raise
         finally:
-            self("rm", "--force", "--time", "0", name, fails=True)
+            self("kill", name, fails=True)
+            self("rm", "--force", name, fails=True)
 
     def log(self, container: str) -> str:
-        done = self.run(["podman", "logs", container])
+        done = self.run([self.program, "logs", container])
         return done.stdout + done.stderr
 
 
@@ -99,11 +104,11 @@ class Podman:
 class Container:
     """A running service.
 
-    ready: the seconds from `podman run` to its first 200 on /readyz. idle: whether the machine was, before; else they
+    ready: the seconds from `run` to its first 200 on /readyz. idle: whether the machine was, before; else they
     say little.
     """
 
-    podman: Podman
+    engine: Engine
     name: str
     http: httpx.Client
     ready: float
@@ -115,12 +120,12 @@ class Container:
     def stop(self) -> tuple[int, float]:
         """SIGTERM: the exit code and the seconds that it took."""
         began = time.monotonic()
-        self.podman("stop", "--time", "30", self.name)
+        self.engine("stop", "--time", "30", self.name)
         seconds = time.monotonic() - began
-        return int(self.podman("inspect", "--format", "{{.State.ExitCode}}", self.name)), seconds
+        return int(self.engine("inspect", "--format", "{{.State.ExitCode}}", self.name)), seconds
 
     def log(self) -> str:
-        return self.podman.log(self.name)
+        return self.engine.log(self.name)
 
 
 def _confined(user: str, mounts: tuple[Path, ...]) -> list[str]:
