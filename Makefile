@@ -179,7 +179,7 @@ bento: $(READY) ## build the Bento
 	$(BIN)/bentoml build
 
 image: bento ## an image of the Bento, by docker or podman; IMAGE=name
-	PATH=$(BIN):$$PATH sh deploy/bento_image.sh $(IMAGE) $(CONTAINERS)
+	PATH=$(BIN):$$PATH deploy/bento_image.sh $(IMAGE)
 
 bench: $(READY) ## all benchmarks, one after the other
 	@$(MAKE) --no-print-directory --keep-going $(addprefix bench-,$(BENCHMARKS))

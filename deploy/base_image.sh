@@ -1,9 +1,8 @@
 #!/bin/sh
-# See that podman, or docker if that is named, has python:3.11-slim, the base of our images. Where no image registry can be
-# reached it is made from Debian's packages, as root, and its layer kept in a cache folder; else it is pulled, as a build
-# would do by itself.
+# See that docker or podman has python:3.11-slim, the base of our images. Where no image registry can be reached it is made
+# from Debian's packages, as root, and its layer kept in a cache folder; else it is pulled, as a build would do by itself.
 set -eu
-engine=${1:-podman}
+engine=$("$(dirname "$0")/engine.sh")
 image=docker.io/library/python:3.11-slim
 cache=${PROPHET_SERVING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/prophet-serving}
 layer=$cache/base-image.tar

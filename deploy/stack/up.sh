@@ -12,7 +12,7 @@ job() { compose --profile jobs run --rm -T --no-deps "$@"; }
 
 "$python" deploy/stack/make_secrets.py "$secrets"
 "$python" deploy/stack/example_history.py "$history"
-deploy/base_image.sh "$(docker info >/dev/null 2>&1 && echo docker || echo podman)"
+deploy/base_image.sh
 # One after the other, so that each finds what its Dockerfile shares with the one before.
 COMPOSE_PARALLEL_LIMIT=1 deploy/stack/compose --profile jobs build
 # Step by step, for podman before 4.6 cannot wait for health; each step waits for what it needs by itself.

@@ -21,7 +21,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """podman or docker, with the base of all images in its store."""
     here = Engine.here(tmp_path_factory.mktemp("engine"))
     began = time.monotonic()
-    done = here.run([ROOT / "deploy" / "base_image.sh", here.program])
+    done = here.run([ROOT / "deploy" / "base_image.sh"])
     assert done.returncode == 0, done.stdout + done.stderr
     say(f"the base: {time.monotonic() - began:.0f} s")
     return here
@@ -47,7 +47,7 @@ def bento_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str
     home = str(tmp_path_factory.mktemp("bentoml"))
     own = Engine(engine.program, {**engine.environment, "PATH": path, "BENTOML_HOME": home})
     began = time.monotonic()
-    for command in (["bentoml", "build"], ["sh", "deploy/bento_image.sh", image, engine.program]):
+    for command in (["bentoml", "build"], ["deploy/bento_image.sh", image]):
         done = own.run([*command])
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     _tell(engine, image, began)

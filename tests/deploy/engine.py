@@ -36,7 +36,8 @@ class Engine:
         """podman, or what CONTAINERS names; skips where it cannot be used. folder: for podman's configuration."""
         program = os.environ.get("CONTAINERS") or "podman"
         tool(program)
-        return cls(program, podman_environment(folder) if program == "podman" else os.environ)
+        own = podman_environment(folder) if program == "podman" else os.environ
+        return cls(program, {**own, "CONTAINERS": program})
 
     def __call__(self, *words: str | Path, fails: bool = False) -> str:
         """What a command prints. fails: whether it may."""

@@ -98,6 +98,7 @@ def container(service: str) -> str:
 def stack(folder: Path) -> Iterator[Stack]:
     """What `make up` makes, for the length of a with block; nothing is left of it but its images."""
     environment = podman_environment(folder) | {
+        "CONTAINERS": "podman",
         "COMPOSE_FILE": os.pathsep.join(map(str, FILES)),
         "COMPOSE_PROJECT_NAME": PROJECT,
         "FORECAST_URL": FORECAST,

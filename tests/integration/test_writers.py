@@ -246,13 +246,14 @@ def test_tables_of_another_mlflow_are_left_to_the_api(
 
 
 def test_a_tracking_server_is_written_to_through_its_api(
-    mlflow_server: str, prophet: Prophet, caplog: pytest.LogCaptureFixture
+    mlflow_server: str, prophet: Prophet, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Rows over HTTP, files through the server; MLflow loads the champion."""
+    """Rows over HTTP, files through the server, and no line on stdout for each run; MLflow loads the champion."""
     registry = Registry(mlflow_server)
     with JobLog(registry, "job", {}) as job, caplog.at_level(logging.WARNING, "registry"):
         [version] = written(job.writer, record_of(prophet, "over http"))
     assert "neither SQLite nor a PostgreSQL" in caplog.text
+    assert capsys.readouterr().out == ""
     mlflow.set_tracking_uri(registry.uri)
     mlflow.set_registry_uri(registry.uri)
     loaded = mlflow.prophet.load_model(f"models:/{version.name}@champion")
