@@ -3,6 +3,11 @@
 # from Debian's packages, as root, and its layer kept in a cache folder; else it is pulled, as a build would do by itself.
 set -eu
 engine=$("$(dirname "$0")/engine.sh")
+if [ "$engine" = docker ]; then
+    pull="docker pull --quiet" import="docker import"
+else
+    pull="podman pull --quiet --retry 0" import="podman import --quiet"
+fi
 image=docker.io/library/python:3.11-slim
 cache=${PROPHET_SERVING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/prophet-serving}
 layer=$cache/base-image.tar
@@ -14,8 +19,7 @@ exec 9>"$cache/base-image.lock"
 flock 9 # whoever else wants it at the same time waits, and finds it made
 here && exit 0
 if [ ! -f "$layer" ]; then
-    if [ "$engine" = docker ]; then set --; else set -- --retry 0; fi
-    "$engine" pull --quiet "$@" "$image" 2>/dev/null && exit 0
+    $pull "$image" 2>/dev/null && exit 0
     echo "no image registry can be reached: making $image from Debian's packages"
     root=$(mktemp -d)
     trap 'rm -rf "$root" "$layer.part"' EXIT
@@ -34,4 +38,4 @@ if [ ! -f "$layer" ]; then
     mv "$layer.part" "$layer"
 fi
 # Debian's Python and uv look for certificates in different places; this names one for all.
-"$engine" import --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' "$layer" "$image" >/dev/null
+$import --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' "$layer" "$image" >/dev/null
