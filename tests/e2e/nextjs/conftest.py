@@ -17,8 +17,10 @@ import pytest
 
 from benchmarks.servers import ROOT
 from examples.nextjs.local.stack import EXAMPLE, STANDALONE, Supabase, running_app, running_service, running_supabase
+from tests.e2e.conftest import RUNNER_READY
 from tests.e2e.nextjs.people import Person, sign_in
 from tests.lacking import lacking
+from tests.waiting import until
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 _BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -59,6 +61,8 @@ def forecasts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forecasts]:
     folder = tmp_path_factory.mktemp("forecasts")
     store = f"sqlite:///{folder}/mlflow.db"
     with running_service(store, folder) as (url, key):
+        # On a machine that is new to it a runner compiles its kernels first, which takes longer than callers wait.
+        until(lambda: RUNNER_READY in (folder / "service.log").read_text(), "a runner")
         yield Forecasts(url, key, store)
 
 
