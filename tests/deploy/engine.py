@@ -35,8 +35,11 @@ class Engine:
     def here(cls, folder: Path) -> Engine:
         """podman, or what CONTAINERS names; skips where it cannot be used. folder: for podman's configuration."""
         program = os.environ.get("CONTAINERS") or "podman"
-        tool(program)
-        own = podman_environment(folder) if program == "podman" else os.environ
+        if program == "podman":
+            own = podman_environment(folder)
+        else:
+            tool(program)
+            own = dict(os.environ)
         return cls(program, {**own, "CONTAINERS": program})
 
     def __call__(self, *words: str | Path, fails: bool = False) -> str:

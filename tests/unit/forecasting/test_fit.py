@@ -51,7 +51,22 @@ def test_a_model_from_arrays_is_the_one_that_prophet_with_the_exact_solver_write
     case: tuple[ProphetSpec, pd.DataFrame, str],
 ) -> None:
     spec, frame, freq = case
+    _assert_prophet_writes_the_same(History(frame, freq), spec)
+
+
+# Shorter than those above, which most specs would interpolate: only cmdstan fits that, for seconds and on both sides.
+@pytest.mark.parametrize("spec", SPECS, ids=["additive", "multiplicative", "logistic"])
+@pytest.mark.parametrize("freq", ["D", "W", "MS", "YS"])
+@pytest.mark.parametrize("rows", [12, 25, 60])
+def test_of_a_short_history_too(spec: ProphetSpec, freq: str, rows: int) -> None:
+    frame = daily(5, rows)[["ds", "y"]].assign(ds=pd.date_range("2001-01-01", periods=rows, freq=freq).as_unit("ns"))
     history = History(frame, freq)
+    assert _assert_prophet_writes_the_same(history, spec).solver == "exact"
+
+
+def _assert_prophet_writes_the_same(history: History, spec: ProphetSpec) -> ForecastModel:
+    """A model made from arrays, which is given, and one written by Prophet with the exact solver."""
+    frame, freq = history.frame, history.freq
     prophet = prophet_model.fit(history, spec, "exact")
     expected = ForecastModel.from_json(prophet_model.to_json(prophet), freq=freq)
     (outcome,) = fit_histories([history], spec)
@@ -67,6 +82,7 @@ def test_a_model_from_arrays_is_the_one_that_prophet_with_the_exact_solver_write
     ds, columns = _rows(spec, frame)
     got, wanted = predict(model, ds, columns).yhat, predict(expected, ds, columns).yhat
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-7 * np.abs(wanted).max())
+    return model
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["additive", "multiplicative", "logistic"])
